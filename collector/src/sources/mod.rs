@@ -1,0 +1,4 @@
+//! The source types: one file each.
+
+pub mod http;
+pub mod sql;

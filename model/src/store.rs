@@ -1,0 +1,212 @@
+//! The ports to the time-series database. They are two, because the replicas' consumer only writes and detector and
+//! console only read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{Labels, Positions, Timestamp};
+
+/// The measurements Tidemark writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measurement {
+    /// First values of samples.
+    Sample,
+    /// First verdicts.
+    Verdict,
+    /// Alerts as annotations.
+    Alert,
+    /// The system's own health.
+    Pipeline,
+    /// Later values of samples, with tag `revision`.
+    SampleRevision,
+    /// Later verdicts, with tag `revision`.
+    VerdictRevision,
+}
+
+impl Measurement {
+    /// Every measurement.
+    pub const ALL: [Self; 6] = [
+        Self::Sample,
+        Self::Verdict,
+        Self::Alert,
+        Self::Pipeline,
+        Self::SampleRevision,
+        Self::VerdictRevision,
+    ];
+
+    /// Its name in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Verdict => "verdict",
+            Self::Alert => "alert",
+            Self::Pipeline => "pipeline",
+            Self::SampleRevision => "sample_revision",
+            Self::VerdictRevision => "verdict_revision",
+        }
+    }
+}
+
+/// A field's value. Floats are finite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FieldValue {
+    /// Integer (`state`, `end_ms`).
+    Integer(i64),
+    /// Float.
+    Float(f64),
+    /// Text.
+    Text(Arc<str>),
+}
+
+impl FieldValue {
+    /// As a float; `None` for text.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Integer(value) => Some(*value as f64),
+            Self::Float(value) => Some(*value),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// One point: what a replica stores. Tags hold `metric` (absent for `pipeline`) and the series' labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Measurement.
+    pub measurement: Measurement,
+    /// All tags, `metric` among them.
+    pub tags: Labels,
+    /// Start of the window.
+    pub time: Timestamp,
+    /// Fields, at least one.
+    pub fields: Vec<(Arc<str>, FieldValue)>,
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Points stored.
+    pub points: usize,
+    /// Points the store refused for good, each with its reason; they are not tried again.
+    pub refused: Vec<String>,
+}
+
+/// Why a write failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Try the same batch again.
+    #[error("store {replica} cannot take the batch now: {message}")]
+    Transient {
+        /// Which replica.
+        replica: String,
+        /// Why.
+        message: String,
+        /// When the store asked to be tried again.
+        retry_after: Option<Duration>,
+    },
+    /// The same batch will never do.
+    #[error("store {replica} refused the batch: {message}")]
+    Permanent {
+        /// Which replica.
+        replica: String,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Writing to one replica. Called by that replica's consumer of the log and by nobody else.
+#[async_trait]
+pub trait WriteSamples: Send + Sync {
+    /// The replica's name in configuration and metrics.
+    fn name(&self) -> &str;
+
+    /// Writes points and, in the same transaction where the store has one, the log positions they cover. Writing the
+    /// same points again changes nothing. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing or a part of the batch is stored then.
+    async fn write(&self, points: &[Point], covered: &Positions) -> Result<Written, WriteError>;
+
+    /// The positions the store itself holds; `None` for a store that keeps none (the consumer then uses the log's
+    /// cursor).
+    async fn position(&self) -> Result<Option<Positions>, WriteError>;
+}
+
+/// A half-open span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First instant inside.
+    pub start: Timestamp,
+    /// First instant after.
+    pub end: Timestamp,
+}
+
+/// A condition on a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matcher {
+    /// The tag.
+    pub tag: Arc<str>,
+    /// The value it must have; empty: the tag must be absent.
+    pub value: Arc<str>,
+}
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct SeriesQuery {
+    /// From which measurement. For `sample` and `verdict` the highest revision is laid over the first values.
+    pub measurement: Measurement,
+    /// Conditions, all of which must hold; `metric` is a tag like any other.
+    pub matchers: Vec<Matcher>,
+    /// Which fields; empty means all.
+    pub fields: Vec<Arc<str>>,
+    /// Of which time.
+    pub range: TimeRange,
+    /// At most this many points a series, the newest; 0 means all.
+    pub last: usize,
+}
+
+/// One series' points, in order of time, one row an instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SeriesData {
+    /// All tags.
+    pub tags: Labels,
+    /// Instants, ascending, unique.
+    pub times: Vec<Timestamp>,
+    /// For each field a column as long as `times`; `None` where the point lacks the field.
+    pub columns: BTreeMap<Arc<str>, Vec<Option<FieldValue>>>,
+}
+
+/// Why a store operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("store {replica} cannot {operation}: {message}")]
+pub struct StoreError {
+    /// Which replica.
+    pub replica: String,
+    /// What was tried.
+    pub operation: &'static str,
+    /// Why not.
+    pub message: String,
+}
+
+/// Reading from the time-series database.
+#[async_trait]
+pub trait ReadSeries: Send + Sync {
+    /// Series that match, in order of tags; a series without a point in the range is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read(&self, query: &SeriesQuery) -> Result<Vec<SeriesData>, StoreError>;
+
+    /// The tag sets that match, whatever their time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn series(&self, measurement: Measurement, matchers: &[Matcher])
+    -> Result<Vec<Labels>, StoreError>;
+}

@@ -1,0 +1,4 @@
+//! The channel types: one file each.
+
+pub mod email;
+pub mod webhook;

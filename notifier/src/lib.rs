@@ -1,0 +1,4 @@
+//! From alert transitions to messages.
+
+pub mod channels;
+pub mod config;
