@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use model::{Direction, MissedReason, Origin, Ratio, Verdict, Window};
 
+use crate::history::History;
 use crate::settings::Settings;
 
 /// One thing that happened to a series: a sample or a miss.
@@ -66,7 +67,7 @@ pub enum DayClass {
 
 /// What surrounds an observation; the same whoever asks.
 #[derive(Clone, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// The metric's settings.
     pub settings: Arc<Settings>,
     /// The zone its days are cut in.
@@ -88,6 +89,19 @@ pub struct Context {
     pub do_not_learn: bool,
     /// What the same-phase baseline expects of this window, when it does: algorithms on deseasonalised values use it.
     pub baseline: Option<f64>,
+    /// The baseline's scale: one standard deviation of a single value about `baseline`.
+    pub scale: Option<f64>,
+    /// What was learned of the series' last 28 days, by phase. The window under judgement is never in it.
+    pub history: &'a History,
+    /// Whether every number is wanted, whatever the score.
+    pub explain: bool,
+}
+
+impl Context<'_> {
+    /// Whether a finding of this score must carry its numbers: someone asked, an alert is near or fires.
+    pub fn tells(&self, score: f64) -> bool {
+        self.explain || score >= 0.8 || self.firing_windows.is_some()
+    }
 }
 
 /// A promotion: widens, and is never learned.
@@ -129,10 +143,10 @@ pub trait Algorithm: Send + Sync + std::fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// Judges from what was learned before. A miss is shown too; most abstain on it.
-    fn judge(&self, context: &Context, observation: &Observation) -> Finding;
+    fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding;
 
     /// Learns, after the verdict of the whole series is known. Must leave out what `context.do_not_learn` forbids.
-    fn learn(&mut self, context: &Context, observation: &Observation, verdict: &Verdict);
+    fn learn(&mut self, context: &Context<'_>, observation: &Observation, verdict: &Verdict);
 
     /// The state as bytes, with a version of its own in front; `load` of them gives the same algorithm back.
     fn save(&self) -> Vec<u8>;
