@@ -126,16 +126,41 @@ pub trait WriteSamples: Send + Sync {
     /// The replica's name in configuration and metrics.
     fn name(&self) -> &str;
 
-    /// Writes points and, in the same transaction where the store has one, the log positions they cover. Writing the
-    /// same points again changes nothing. Durable when it returns.
+    /// Takes points and the log positions they cover (all that was written before included). Writing the same points
+    /// again changes nothing; at equal time the newest value of a field wins.
+    ///
+    /// When it returns the points are visible to readers. They are durable at the latest after [`Self::flush`]: a store
+    /// may hold them in memory until then, because the log is its write-ahead log. It then makes points and positions
+    /// durable in one transaction, and after a crash the consumer replays the log from [`Self::position`].
     ///
     /// # Errors
-    /// [`WriteError`]; nothing or a part of the batch is stored then.
+    /// [`WriteError`]; nothing or a part of the batch is visible then.
     async fn write(&self, points: &[Point], covered: &Positions) -> Result<Written, WriteError>;
 
-    /// The positions the store itself holds; `None` for a store that keeps none (the consumer then uses the log's
-    /// cursor).
+    /// The positions up to which everything is durable in the store itself; `None` for a store that keeps none (its
+    /// writes are durable when they return, and the consumer uses the log's cursor).
+    ///
+    /// # Errors
+    /// [`WriteError`].
     async fn position(&self) -> Result<Option<Positions>, WriteError>;
+
+    /// Makes everything written so far durable, and the positions it covers. Does nothing in a store whose writes are
+    /// durable when they return.
+    ///
+    /// # Errors
+    /// [`WriteError`]; what was written stays visible and is tried again with the next flush.
+    async fn flush(&self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// Drops what is older than the store's retention, measured from `now` (domain time); returns how many stored
+    /// blocks went. Does nothing in a store that expires by itself.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing is dropped then.
+    async fn expire(&self, _now: Timestamp) -> Result<usize, WriteError> {
+        Ok(0)
+    }
 }
 
 /// A half-open span of time.

@@ -1,1 +1,15 @@
-//! Placeholder while the crate is laid.
+//! Time-series storage: what a replica holds and how it is fed.
+//!
+//! * [`points`] is the one place where entries of the log become points (the measurement layout).
+//! * [`EmbeddedStore`] keeps points in one file and a bounded head in memory; the log is its write-ahead log.
+//! * [`Replica`] is the consumer that feeds one store from the log, whatever the store is.
+//!
+//! Nothing else writes to a replica. The crate reads the log through [`model::SampleLog`] and never appends to it.
+
+pub mod embedded;
+pub mod points;
+pub mod replica;
+
+pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use points::entry_points;
+pub use replica::{FollowError, FollowOptions, Progress, Replica, ReplicaMetrics, Stopped};
