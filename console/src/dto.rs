@@ -1,0 +1,52 @@
+//! What the backend hands over and the pages read, as plain values.
+//!
+//! In JSON an instant is a whole number of milliseconds since 1970 (nanoseconds do not fit a browser's numbers), an
+//! undefined number is `null`, and a point is an array (see [`Point`]).
+
+mod alert;
+mod health;
+mod metric;
+
+use model::Timestamp;
+use serde::{Serialize, Serializer};
+
+pub use alert::{AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, TransitionRow};
+pub use health::{ChannelRow, ConsumerRow, Health, SamplerRow};
+pub use metric::{MetricCard, Point, SeriesDetail};
+
+use crate::i18n::Bilingual;
+
+/// The state of everything, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overview {
+    /// Domain time.
+    #[serde(serialize_with = "millis")]
+    pub now: Timestamp,
+    /// How many domain seconds pass in a second; 1 in production.
+    pub speed: f64,
+    /// IANA zone in which times are shown.
+    pub timezone: String,
+    /// Where this Tidemark is, if it has a name of its own to show beside ours; may be empty.
+    pub title: Bilingual,
+    /// A card for every series, in order of configuration.
+    pub metrics: Vec<MetricCard>,
+    /// Alerts, newest first.
+    pub alerts: Vec<AlertRow>,
+    /// Messages, newest first.
+    pub messages: Vec<MessageRow>,
+    /// Whether the numbers arrive at all.
+    pub health: Health,
+}
+
+/// Serialises an instant as milliseconds.
+pub(crate) fn millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(at.as_millis())
+}
+
+/// Serialises an instant, if there is one, as milliseconds.
+pub(crate) fn millis_opt<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => millis(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
