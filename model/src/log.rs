@@ -302,6 +302,9 @@ pub struct LogStats {
     pub segments: usize,
     /// For each registered consumer the bytes between its cursor and the end of the log.
     pub lag_bytes: BTreeMap<String, u64>,
+    /// Replicas for which a full log released segments they had not read, with the bytes they missed; they stay here
+    /// until they are declared repaired.
+    pub incomplete: BTreeMap<String, u64>,
 }
 
 /// The durable log.
