@@ -16,7 +16,35 @@ pub enum SourceConfig {
     /// A SQLite file, opened read-only.
     Sqlite(sql::SqliteConfig),
     /// An HTTP API.
-    Http(http::HttpConfig),
+    Http(Box<http::HttpConfig>),
+}
+
+impl SourceConfig {
+    /// The type's name in the configuration.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// Every path of a file in it with its place, so that the binary can make them absolute and see that secrets are
+    /// there. A `sqlite` file may be missing now and come later; the others may not.
+    pub fn files_mut(&mut self) -> Vec<(Vec<String>, &mut String)> {
+        let place = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect();
+        match self {
+            Self::Sqlite(config) => vec![(place(&["sqlite", "path"]), &mut config.path)],
+            Self::Http(config) => {
+                let password = config.basic_auth.as_mut().and_then(|auth| auth.password_file.as_mut());
+                let files = [
+                    (place(&["http", "basic_auth", "password_file"]), password),
+                    (place(&["http", "bearer_token_file"]), config.bearer_token_file.as_mut()),
+                    (place(&["http", "tls", "ca_file"]), config.tls.ca_file.as_mut()),
+                ];
+                files.into_iter().filter_map(|(at, file)| Some((at, file?))).collect()
+            }
+        }
+    }
 }
 
 /// A metric's `query`, keyed by its language: `{sql: "SELECT .."}` or `{http: {path: /v1/x, ..}}`. Every source type
@@ -27,7 +55,7 @@ pub enum Query {
     /// A SELECT statement; parameters `:start :end :start_ms :end_ms :start_s :end_s :start_text :end_text`.
     Sql(String),
     /// A request and what to take from its answer.
-    Http(http::HttpQuery),
+    Http(Box<http::HttpQuery>),
 }
 
 /// When a sampler runs.

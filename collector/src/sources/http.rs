@@ -1,21 +1,7 @@
 //! HTTP APIs.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod config;
+mod json_path;
 
-/// An HTTP API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// Base address.
-    pub url: String,
-}
-
-/// A request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HttpQuery {
-    /// Path, appended to the source's address.
-    #[serde(default)]
-    pub path: String,
-}
+pub use config::{BasicAuth, CsvExtract, HttpConfig, HttpMethod, HttpQuery, JsonExtract, TlsConfig};
+pub use json_path::JsonPathText;

@@ -1,15 +1,5 @@
 //! SQL on SQLite.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod config;
 
-/// A SQLite file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SqliteConfig {
-    /// Path of the file; opened read-only.
-    pub path: String,
-    /// Zone in which its text columns are written; default UTC.
-    #[serde(default)]
-    pub timezone: Option<String>,
-}
+pub use config::SqliteConfig;
