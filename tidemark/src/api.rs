@@ -1,0 +1,270 @@
+//! What commands and the running process say to each other over HTTP, as JSON.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /api/v1/metrics` | [`MetricList`] |
+//! | `GET /api/v1/alerts?state=` | [`AlertList`] |
+//! | `GET /api/v1/alerts/{id}` | [`AlertDetail`], 404 |
+//! | `GET /api/v1/series?metric=&from=&to=` (RFC 3339) | [`SeriesAnswer`] |
+//! | `POST /api/v1/reload` | [`ReloadAnswer`]; 422 with [`ReloadRefused`] |
+//! | `POST /api/v1/notify/test` with [`NotifyTestRequest`] | [`NotifyTestAnswer`], 404 |
+//!
+//! Any other answer than 2xx carries an [`ErrorAnswer`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{FieldValue, Labels, SeriesData, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Path of the metric list.
+pub(crate) const METRICS: &str = "/api/v1/metrics";
+/// Path of the alert list; `/{id}` after it gives one.
+pub(crate) const ALERTS: &str = "/api/v1/alerts";
+/// Path of stored samples.
+pub(crate) const SERIES: &str = "/api/v1/series";
+/// Path of reload.
+pub(crate) const RELOAD: &str = "/api/v1/reload";
+/// Path of a receiver's test.
+pub(crate) const NOTIFY_TEST: &str = "/api/v1/notify/test";
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorAnswer {
+    /// In words; lower case, no full stop.
+    pub(crate) error: String,
+}
+
+/// Every series of every metric, and each metric that has none yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MetricList {
+    /// In order of metric and labels.
+    pub(crate) metrics: Vec<MetricRow>,
+}
+
+/// How a series stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MetricRow {
+    /// Full name of the metric.
+    pub(crate) metric: String,
+    /// The series' labels.
+    pub(crate) labels: Labels,
+    /// Name for people; empty when none is configured.
+    #[serde(default)]
+    pub(crate) title: String,
+    /// Unit of the values.
+    #[serde(default)]
+    pub(crate) unit: String,
+    /// `normal`, `learning`, `missing`, `outside` or `firing`; `None` while nothing was sampled.
+    pub(crate) state: Option<String>,
+    /// Start of the last window that was judged.
+    #[serde(with = "optional_time")]
+    pub(crate) at: Option<Timestamp>,
+    /// Its value.
+    pub(crate) value: Option<f64>,
+    /// What was expected.
+    pub(crate) expected: Option<f64>,
+    /// Lower end of the band.
+    pub(crate) lower: Option<f64>,
+    /// Upper end of the band.
+    pub(crate) upper: Option<f64>,
+    /// Deviation in per cent.
+    pub(crate) deviation_pct: Option<f64>,
+    /// Score; 1 is the limit.
+    pub(crate) score: Option<f64>,
+}
+
+/// Alerts, current and recent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AlertList {
+    /// Newest first.
+    pub(crate) alerts: Vec<AlertRow>,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AlertRow {
+    /// Its id.
+    pub(crate) id: String,
+    /// `pending`, `firing` or `resolved`.
+    pub(crate) state: String,
+    /// `P0`, `P1` or `P2`.
+    pub(crate) severity: String,
+    /// Full name of the metric.
+    pub(crate) metric: String,
+    /// The series' labels.
+    pub(crate) labels: Labels,
+    /// When it began.
+    #[serde(with = "time")]
+    pub(crate) starts_at: Timestamp,
+    /// When it ended.
+    #[serde(with = "optional_time")]
+    pub(crate) ends_at: Option<Timestamp>,
+    /// What happened, in one sentence.
+    pub(crate) sentence: String,
+    /// Why nobody was told, when nobody was.
+    #[serde(default)]
+    pub(crate) suppressed: Option<String>,
+}
+
+/// An alert with everything known of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AlertDetail {
+    /// The alert.
+    #[serde(rename = "alert")]
+    pub(crate) row: AlertRow,
+    /// The numbers of its last transition: `value expected lower upper deviation_pct score`.
+    pub(crate) numbers: BTreeMap<String, f64>,
+    /// What happened to it, oldest first.
+    pub(crate) transitions: Vec<TransitionRow>,
+    /// The whole reason as the detector gave it, with every number that made it.
+    pub(crate) reason: serde_json::Value,
+    /// Messages about it, oldest first.
+    pub(crate) deliveries: Vec<DeliveryRow>,
+}
+
+/// A step of an alert's life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TransitionRow {
+    /// When.
+    #[serde(with = "time")]
+    pub(crate) at: Timestamp,
+    /// `pending`, `firing`, `severity_changed` or `resolved`.
+    pub(crate) transition: String,
+    /// The severity from then on.
+    pub(crate) severity: String,
+}
+
+/// A message about an alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeliveryRow {
+    /// When its state last changed.
+    #[serde(with = "time")]
+    pub(crate) at: Timestamp,
+    /// The receiver.
+    pub(crate) receiver: String,
+    /// The channel.
+    pub(crate) channel: String,
+    /// `queued`, `leased`, `accepted`, `delivered`, `failed`, `expired`, `merged` or `suppressed`.
+    pub(crate) state: String,
+    /// Receipt or reason.
+    #[serde(default)]
+    pub(crate) detail: String,
+}
+
+/// Stored samples of one metric.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeriesAnswer {
+    /// Its series, in order of labels.
+    pub(crate) series: Vec<SeriesPoints>,
+}
+
+/// One series' points.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SeriesPoints {
+    /// All tags, `metric` among them.
+    pub(crate) tags: Labels,
+    /// Starts of windows in nanoseconds since the epoch, ascending.
+    pub(crate) times_ns: Vec<i64>,
+    /// For each field a column as long as `times_ns`.
+    pub(crate) columns: BTreeMap<String, Vec<Option<FieldValue>>>,
+}
+
+impl From<SeriesData> for SeriesPoints {
+    fn from(data: SeriesData) -> Self {
+        let column = |(name, values): (Arc<str>, Vec<_>)| (name.to_string(), values);
+        Self {
+            tags: data.tags,
+            times_ns: data.times.iter().map(|time| time.as_nanos()).collect(),
+            columns: data.columns.into_iter().map(column).collect(),
+        }
+    }
+}
+
+impl From<SeriesPoints> for SeriesData {
+    fn from(points: SeriesPoints) -> Self {
+        let column = |(name, values): (String, Vec<_>)| (name.into(), values);
+        Self {
+            tags: points.tags,
+            times: points.times_ns.into_iter().map(Timestamp::from_nanos).collect(),
+            columns: points.columns.into_iter().map(column).collect(),
+        }
+    }
+}
+
+/// The configuration was read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReloadAnswer {
+    /// Revision of what runs now, 16 hex digits.
+    pub(crate) revision: String,
+    /// Whether anything is different from before.
+    pub(crate) changed: bool,
+    /// Warnings, as `check` prints them.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The configuration was refused; the old one goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReloadRefused {
+    /// Every error, as `check` prints them.
+    pub(crate) errors: Vec<String>,
+}
+
+/// Send a test message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NotifyTestRequest {
+    /// To this receiver.
+    pub(crate) receiver: String,
+}
+
+/// How a receiver's channels did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NotifyTestAnswer {
+    /// One row a channel.
+    pub(crate) channels: Vec<ChannelTestRow>,
+}
+
+/// How a channel did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChannelTestRow {
+    /// The channel.
+    pub(crate) channel: String,
+    /// Whether the provider took the message.
+    pub(crate) ok: bool,
+    /// Receipt or reason.
+    pub(crate) detail: String,
+    /// How long it took.
+    pub(crate) duration_ms: u64,
+}
+
+/// Times as RFC 3339.
+mod time {
+    use model::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Timestamp::parse_rfc3339(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// Times that may be absent, as RFC 3339 or null.
+mod optional_time {
+    use model::Timestamp;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        at.map(Timestamp::to_rfc3339).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| Timestamp::parse_rfc3339(&text).map_err(D::Error::custom)).transpose()
+    }
+}

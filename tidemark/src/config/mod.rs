@@ -1,0 +1,147 @@
+//! The configuration: read, checked as a whole, and handed out as an immutable snapshot.
+//!
+//! A file goes through: tree with places, `${NAME}`, schema, names and meaning, serde. Every mistake is reported at
+//! once with its line and column; a file with any error yields no [`Config`], so that a bad one never replaces a good
+//! one. Nothing here is durable and nothing waits.
+
+mod file;
+mod finding;
+mod http;
+mod judging;
+mod metrics;
+mod size;
+mod storage;
+mod zone;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use collector::{SamplerSpec, SourceConfig};
+use detector::settings::{CalendarConfig, Settings};
+use notifier::config::{Language, NotifierConfig, ReceiverConfig, RouteConfig};
+
+pub(crate) use file::ConfigFile;
+pub(crate) use finding::{Finding, Findings, Level, Place};
+pub(crate) use storage::{EmbeddedReplica, ReplicaConfig};
+
+/// A configuration that passed every check. Immutable; paths in it are absolute or relative to the working folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    path: PathBuf,
+    file: Arc<ConfigFile>,
+    revision: u64,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<Self, Findings> {
+        let failed = |text: &str, message: String| Findings {
+            file: path.to_owned(),
+            text: text.to_owned(),
+            all: vec![Finding::error(Place::START, message)],
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed("", error.to_string()))?;
+        let file: ConfigFile =
+            serde_saphyr::from_str(&text).map_err(|error| failed(&text, error.to_string()))?;
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), revision: 1 })
+    }
+
+    /// The file it came from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The sections as they stand.
+    pub(crate) fn file(&self) -> &ConfigFile {
+        &self.file
+    }
+
+    /// Hash of the content after expansion, the content of secret files included. The same content gives the same
+    /// number in every process.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The folder of everything Tidemark keeps.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        PathBuf::from(&self.file.data_dir)
+    }
+
+    /// Zone where nothing else is said.
+    pub(crate) fn timezone(&self) -> Tz {
+        self.file.timezone.0
+    }
+
+    /// Language where nothing else is said.
+    pub(crate) fn language(&self) -> Language {
+        self.file.language
+    }
+
+    /// How long a stop waits for deliveries in flight.
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.file.shutdown_timeout.into()
+    }
+
+    /// Sources by name.
+    pub(crate) fn sources(&self) -> BTreeMap<String, SourceConfig> {
+        self.file.sources.clone()
+    }
+
+    /// The collector's share, in the order of the file.
+    pub(crate) fn samplers(&self) -> Vec<SamplerSpec> {
+        self.file.metrics.iter().map(|metric| metric.sampler(self.timezone())).collect()
+    }
+
+    /// The detector's share: one for each metric.
+    pub(crate) fn judging(&self) -> Vec<Arc<Settings>> {
+        let of = |metric: &metrics::MetricConfig| metric.settings(self.timezone(), self.revision);
+        self.file.metrics.iter().flat_map(of).collect()
+    }
+
+    /// The notifier's share. Without receivers everything goes to one that has no channel.
+    pub(crate) fn notifier(&self) -> NotifierConfig {
+        let file = &self.file;
+        let mut receivers = file.receivers.clone();
+        let mut route = file.route.clone().unwrap_or_default();
+        if receivers.is_empty() {
+            receivers.push(nobody());
+            route = RouteConfig { receiver: Some(NOBODY.to_owned()), ..RouteConfig::default() };
+        }
+        NotifierConfig {
+            route,
+            receivers,
+            inhibit_rules: file.inhibit_rules.clone(),
+            time_intervals: file.time_intervals.clone(),
+            language: file.language,
+            timezone: self.timezone(),
+            external_url: file.http.external_url.clone(),
+            alert_max_age: file.alert_max_age.into(),
+            shutdown_timeout: file.shutdown_timeout.into(),
+            ..NotifierConfig::default()
+        }
+    }
+
+    /// Promotions and holidays.
+    pub(crate) fn calendar(&self) -> &CalendarConfig {
+        &self.file.calendar
+    }
+}
+
+/// Name of the receiver that stands in when none is configured.
+const NOBODY: &str = "nobody";
+
+fn nobody() -> ReceiverConfig {
+    ReceiverConfig {
+        name: NOBODY.to_owned(),
+        channels: Vec::new(),
+        language: None,
+        send_resolved: true,
+        rate_limit: notifier::config::RateLimitConfig::default(),
+    }
+}
