@@ -16,9 +16,9 @@ pub use metric::{MetricCard, Point, SeriesDetail};
 
 use crate::i18n::Bilingual;
 
-/// The state of everything, at one moment.
+/// The moment an answer speaks of.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Overview {
+pub struct Moment {
     /// Domain time.
     #[serde(serialize_with = "millis")]
     pub now: Timestamp,
@@ -26,6 +26,14 @@ pub struct Overview {
     pub speed: f64,
     /// IANA zone in which times are shown.
     pub timezone: String,
+}
+
+/// The state of everything, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overview {
+    /// When.
+    #[serde(flatten)]
+    pub moment: Moment,
     /// Where this Tidemark is, if it has a name of its own to show beside ours; may be empty.
     pub title: Bilingual,
     /// A card for every series, in order of configuration.

@@ -56,7 +56,7 @@ pub(super) async fn overview(
         Ok(page) => page,
         Err(error) => return refused(&error),
     };
-    let now = page.overview.now.as_millis().to_string();
+    let now = page.overview.moment.now.as_millis().to_string();
     let body = match serde_json::to_string(&trimmed(&page, ask.after)) {
         Ok(body) => body,
         Err(error) => return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -89,7 +89,7 @@ impl Shared {
 
     fn dress(&self, mut overview: Overview) -> Page {
         let showcase = self.options().showcase.as_ref();
-        let story = showcase.map(|showcase| showcase.story(overview.now, &overview.alerts));
+        let story = showcase.map(|showcase| showcase.story(overview.moment.now, &overview.alerts));
         if let Some(showcase) = showcase {
             overview.messages = showcase.inbox();
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Reason, ReasonCode, Severity, Timestamp, Transition};
 use serde::Serialize;
 
-use super::{Point, millis, millis_opt};
+use super::{Moment, Point, millis, millis_opt};
 use crate::i18n::Bilingual;
 
 /// Where an alert is in its life.
@@ -68,11 +68,9 @@ pub struct AlertRow {
 pub struct AlertDetail {
     /// The row.
     pub row: AlertRow,
-    /// Domain time.
-    #[serde(serialize_with = "millis")]
-    pub now: Timestamp,
-    /// IANA zone in which times are shown.
-    pub timezone: String,
+    /// When.
+    #[serde(flatten)]
+    pub moment: Moment,
     /// Who owns the metric; may be empty.
     pub owner: String,
     /// Where to read what to do; may be empty.

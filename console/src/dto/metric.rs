@@ -6,7 +6,7 @@ use model::{Severity, Timestamp, VerdictState};
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 
-use super::{AlertRow, millis, millis_opt};
+use super::{AlertRow, Moment, millis_opt};
 
 /// One window of one series, as judged.
 ///
@@ -103,11 +103,9 @@ pub struct MetricCard {
 pub struct SeriesDetail {
     /// The card; its points are those of the range asked for, oldest first.
     pub card: MetricCard,
-    /// Domain time.
-    #[serde(serialize_with = "millis")]
-    pub now: Timestamp,
-    /// IANA zone in which times are shown.
-    pub timezone: String,
+    /// When.
+    #[serde(flatten)]
+    pub moment: Moment,
     /// Where to read what to do; may be empty.
     pub runbook_url: String,
     /// Source and sampler, for people; may be empty.
