@@ -1,5 +1,6 @@
 //! Tidemark: the command line, the configuration, and the one place where everything is wired together.
 
+mod answers;
 mod api;
 mod cli;
 mod client;
@@ -7,6 +8,7 @@ mod commands;
 mod config;
 mod exit;
 mod output;
+mod runtime;
 
 use std::process::ExitCode;
 

@@ -1,10 +1,87 @@
-//! `tidemark run`.
+//! `tidemark run`: the whole of it, until a signal.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CommandError, Context};
 use crate::cli::RunArgs;
 use crate::exit::Exit;
+use crate::runtime::clock::SystemClock;
+use crate::runtime::{Roles, Running, RuntimeOptions, start};
 
-/// Runs it.
-pub(crate) fn run(_context: &Context, _args: &RunArgs) -> Result<Exit, CommandError> {
-    Err(CommandError::new("`tidemark run` is not built yet"))
+/// Runs until SIGTERM or SIGINT; a second one ends it at once.
+pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandError> {
+    let config = context.config()?;
+    let roles = Roles::of(&args.role).map_err(CommandError::new)?;
+    let runtime = executor()?;
+    runtime.block_on(async {
+        let signals = Signals::install()?;
+        let options = RuntimeOptions { roles, ..RuntimeOptions::new(Arc::new(SystemClock::new())) };
+        let metrics = config.samplers().len();
+        let running =
+            start(config, options).await.map_err(|e| CommandError::because("tidemark did not start", e))?;
+        tracing::info!(samplers = metrics, "running: http://{}/", running.address());
+        until_told(running, signals).await
+    })
+}
+
+/// The executor of a long-running command.
+pub(crate) fn executor() -> Result<tokio::runtime::Runtime, CommandError> {
+    // Installed once; a second time is refused and harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::because("cannot start the executor", error))
+}
+
+/// The signals a running process answers to.
+pub(crate) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over; installed before anything is started, so that none is lost.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn install() -> Result<Self, CommandError> {
+        let take = |kind| signal(kind).map_err(|error| CommandError::because("cannot take signals", error));
+        Ok(Self {
+            hangup: take(SignalKind::hangup())?,
+            terminate: take(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Completes at SIGTERM or SIGINT.
+    pub(crate) async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Keeps it running until a signal, reloading at SIGHUP; then stops it in order.
+///
+/// # Errors
+/// When it could not go on by itself.
+pub(crate) async fn until_told(running: Running, mut signals: Signals) -> Result<Exit, CommandError> {
+    let gave_up = loop {
+        tokio::select! {
+            _ = signals.hangup.recv() => running.reload().await,
+            _ = signals.terminate.recv() => break None,
+            _ = signals.interrupt.recv() => break None,
+            why = running.failed() => break Some(why),
+        }
+    };
+    tokio::select! {
+        () = running.stop() => {}
+        () = signals.stop() => return Err(CommandError::new("stopped at once by a second signal")),
+    }
+    gave_up.map_or(Ok(Exit::Ok), |why| Err(CommandError::new(why)))
 }

@@ -1,0 +1,209 @@
+//! Answers to the questions of `api`: read from the store and the notifier's database, by the running process for its
+//! API and by commands themselves when no process runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use detector::settings::Settings;
+use model::{
+    AlertId, FieldValue, Labels, Matcher, Measurement, ReadSeries, SeriesData, SeriesQuery, StoreError,
+    TimeRange, Timestamp, Transition, VerdictState,
+};
+use notifier::view::{AlertFilter, AlertState, AlertView, DeliveryView, Sentences, TransitionView};
+use notifier::{Language, NotifierError, Reader};
+
+use crate::api::{
+    AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesPoints,
+    TransitionRow,
+};
+
+/// How far back the last verdict of a series is looked for.
+const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
+
+/// How every series of every configured metric stands; a metric without a verdict has one row without numbers.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn metric_list(
+    store: &dyn ReadSeries,
+    metrics: &[Arc<Settings>],
+    now: Timestamp,
+) -> Result<MetricList, StoreError> {
+    let query = SeriesQuery {
+        measurement: Measurement::Verdict,
+        matchers: Vec::new(),
+        fields: Vec::new(),
+        range: TimeRange { start: now - LOOK_BACK, end: now + Duration::from_secs(86_400) },
+        last: 1,
+    };
+    let read = store.read(&query).await?;
+    let mut rows = Vec::new();
+    for settings in metrics {
+        let of_metric = read.iter().filter(|data| data.tags.get("metric") == Some(&settings.metric));
+        let before = rows.len();
+        rows.extend(of_metric.map(|data| metric_row(settings, data)));
+        if rows.len() == before {
+            rows.push(metric_row(settings, &SeriesData::default()));
+        }
+    }
+    Ok(MetricList { metrics: rows })
+}
+
+fn metric_row(settings: &Settings, data: &SeriesData) -> MetricRow {
+    let field = |name: &str| last_number(data, name);
+    let state = field("state").and_then(|code| VerdictState::from_code(code as i64));
+    MetricRow {
+        metric: settings.metric.to_string(),
+        labels: without_metric(&data.tags),
+        title: settings.info.title.clone(),
+        unit: settings.info.unit.clone(),
+        state: state.map(|state| state.as_str().to_owned()),
+        at: data.times.last().copied(),
+        value: field("value"),
+        expected: field("expected"),
+        lower: field("lower"),
+        upper: field("upper"),
+        deviation_pct: field("deviation_pct"),
+        score: field("score"),
+    }
+}
+
+fn last_number(data: &SeriesData, field: &str) -> Option<f64> {
+    data.columns.get(field)?.last()?.as_ref().and_then(FieldValue::as_f64)
+}
+
+/// The series' own labels: all tags but `metric`.
+pub(crate) fn without_metric(tags: &Labels) -> Labels {
+    tags.with([("metric", "")])
+}
+
+/// Alerts, the last changed first, in the wanted language.
+///
+/// # Errors
+/// [`NotifierError`].
+pub(crate) fn alert_list(
+    reader: &Reader,
+    state: Option<AlertState>,
+    language: Language,
+) -> Result<AlertList, NotifierError> {
+    let filter = AlertFilter { states: state.into_iter().collect(), ..AlertFilter::default() };
+    let alerts = reader.alerts(&filter)?;
+    Ok(AlertList { alerts: alerts.iter().map(|alert| alert_row(alert, language)).collect() })
+}
+
+/// One alert; `None` when there is none of this id.
+///
+/// # Errors
+/// [`NotifierError`].
+pub(crate) fn alert_detail(
+    reader: &Reader,
+    id: AlertId,
+    language: Language,
+) -> Result<Option<AlertDetail>, NotifierError> {
+    let Some(detail) = reader.alert(id)? else { return Ok(None) };
+    let told = detail.alert.fired.as_ref().unwrap_or(&detail.alert.last);
+    let numbers = [
+        ("value", told.value),
+        ("expected", told.expected),
+        ("lower", told.lower),
+        ("upper", told.upper),
+        ("deviation_pct", told.deviation_pct),
+        ("score", Some(told.score)),
+    ];
+    Ok(Some(AlertDetail {
+        row: alert_row(&detail.alert, language),
+        numbers: numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        transitions: detail.transitions.iter().map(transition_row).collect(),
+        reason: serde_json::to_value(&*told.reason).unwrap_or_default(),
+        deliveries: detail.deliveries.iter().map(delivery_row).collect(),
+    }))
+}
+
+/// An alert whose id begins with `prefix`, when exactly one does.
+///
+/// # Errors
+/// A sentence naming what fits, or that nothing does.
+pub(crate) fn find_alert(reader: &Reader, prefix: &str) -> Result<AlertId, String> {
+    if let Ok(id) = prefix.parse() {
+        return Ok(id);
+    }
+    let alerts = reader.alerts(&AlertFilter::default()).map_err(|error| error.to_string())?;
+    let fitting: Vec<_> =
+        alerts.iter().map(|alert| alert.id).filter(|id| id.to_string().starts_with(prefix)).collect();
+    match fitting.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(format!("no alert begins with `{prefix}`: `tidemark alerts ls` lists them")),
+        several => Err(format!("{} alerts begin with `{prefix}`: write more of it", several.len())),
+    }
+}
+
+fn alert_row(alert: &AlertView, language: Language) -> AlertRow {
+    AlertRow {
+        id: alert.id.to_string(),
+        state: alert.state.as_str().to_owned(),
+        severity: alert.severity.as_str().to_owned(),
+        metric: alert.metric.clone(),
+        labels: alert.last.series.labels.clone(),
+        starts_at: alert.starts_at,
+        ends_at: alert.resolved_at,
+        sentence: in_language(&alert.sentence, language),
+        suppressed: alert.suppressed_by.clone(),
+    }
+}
+
+fn in_language(sentences: &Sentences, language: Language) -> String {
+    match language {
+        Language::En => sentences.en.clone(),
+        Language::Zh => sentences.zh.clone(),
+    }
+}
+
+fn transition_row(view: &TransitionView) -> TransitionRow {
+    let name = match view.transition.transition {
+        Transition::Pending => "pending",
+        Transition::Firing => "firing",
+        Transition::SeverityChanged => "severity_changed",
+        Transition::Resolved => "resolved",
+    };
+    TransitionRow {
+        at: view.at,
+        transition: name.to_owned(),
+        severity: view.transition.severity.as_str().to_owned(),
+    }
+}
+
+fn delivery_row(view: &DeliveryView) -> DeliveryRow {
+    DeliveryRow {
+        at: view.finished_at.unwrap_or(view.created_at),
+        receiver: view.receiver.clone(),
+        channel: view.channel.clone(),
+        state: view.state.as_str().to_owned(),
+        detail: view.detail.clone(),
+    }
+}
+
+/// Stored samples of a metric.
+///
+/// # Errors
+/// [`StoreError`].
+pub(crate) async fn series(
+    store: &dyn ReadSeries,
+    metric: &str,
+    range: TimeRange,
+) -> Result<SeriesAnswer, StoreError> {
+    let query = SeriesQuery {
+        measurement: Measurement::Sample,
+        matchers: vec![Matcher { tag: "metric".into(), value: metric.into() }],
+        fields: Vec::new(),
+        range,
+        last: 0,
+    };
+    let read = store.read(&query).await?;
+    Ok(SeriesAnswer { series: read.into_iter().map(SeriesPoints::from).collect() })
+}
+
+/// Groups by metric name, for lookups of titles and units.
+pub(crate) fn by_metric(metrics: &[Arc<Settings>]) -> BTreeMap<&str, &Settings> {
+    metrics.iter().map(|settings| (&*settings.metric, &**settings)).collect()
+}

@@ -1,0 +1,172 @@
+//! What the console shows, read from the store, the notifier's database and the parts' own health.
+
+mod alerts;
+mod cards;
+mod health;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use console::dto::{AlertDetail, AlertRow, MessageRow, Moment, Overview, SeriesDetail};
+use console::{Backend, BackendError, Bilingual};
+use model::{
+    AlertId, Matcher, Measurement, ReadSeries, SeriesData, SeriesKey, SeriesQuery, TimeRange, Timestamp,
+};
+use notifier::Reader;
+use notifier::view::AlertFilter;
+
+use super::Parts;
+use super::supervise::in_full;
+use crate::answers::{by_metric, without_metric};
+use crate::config::Config;
+
+/// How much of each series the overview shows.
+const CARD_SPAN: Duration = Duration::from_secs(2 * 3_600);
+/// How many alerts and messages the overview shows.
+const LIST_LENGTH: usize = 50;
+
+/// The console's backend in a running process.
+pub(super) struct ConsoleBackend {
+    parts: Arc<Parts>,
+}
+
+impl ConsoleBackend {
+    pub(super) fn new(parts: Arc<Parts>) -> Self {
+        Self { parts }
+    }
+
+    fn store(&self) -> Result<&dyn ReadSeries, BackendError> {
+        let missing = || BackendError::Failed { what: "series", message: "this process has no store".into() };
+        self.parts.store.as_deref().ok_or_else(missing)
+    }
+
+    fn moment(&self, config: &Config) -> Moment {
+        Moment {
+            now: self.parts.clock.domain_now(),
+            speed: self.parts.speed,
+            timezone: config.timezone().to_string(),
+        }
+    }
+
+    async fn verdicts(
+        &self,
+        matchers: Vec<Matcher>,
+        range: TimeRange,
+    ) -> Result<Vec<SeriesData>, BackendError> {
+        let query =
+            SeriesQuery { measurement: Measurement::Verdict, matchers, fields: Vec::new(), range, last: 0 };
+        self.store()?.read(&query).await.map_err(failed("series"))
+    }
+
+    /// Runs a reading of the notifier's database where blocking is allowed; nothing without a notifier.
+    async fn of_alerts<T: Default + Send + 'static>(
+        &self,
+        what: &'static str,
+        read: impl FnOnce(&Reader) -> Result<T, notifier::NotifierError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let Some(reader) = self.parts.alerts.clone() else { return Ok(T::default()) };
+        match tokio::task::spawn_blocking(move || read(&reader)).await {
+            Ok(read) => read.map_err(failed(what)),
+            Err(panicked) => Err(failed(what)(panicked)),
+        }
+    }
+
+    async fn alert_rows(&self, filter: AlertFilter) -> Result<Vec<AlertRow>, BackendError> {
+        let views = self.of_alerts("alerts", move |reader| reader.alerts(&filter)).await?;
+        Ok(views.iter().map(alerts::row).collect())
+    }
+
+    async fn messages(&self) -> Result<Vec<MessageRow>, BackendError> {
+        let views = self.of_alerts("messages", |reader| reader.deliveries(LIST_LENGTH)).await?;
+        Ok(views.iter().map(alerts::message).collect())
+    }
+
+    async fn series_of(&self, fingerprint: u64) -> Result<Option<SeriesKey>, BackendError> {
+        let all = self.store()?.series(Measurement::Verdict, &[]).await.map_err(failed("series"))?;
+        Ok(all.iter().map(key_of).find(|key| key.fingerprint() == fingerprint))
+    }
+}
+
+fn failed<E: std::error::Error>(what: &'static str) -> impl FnOnce(E) -> BackendError {
+    move |error| BackendError::Failed { what, message: in_full(&error) }
+}
+
+/// The series of a tag set.
+fn key_of(tags: &model::Labels) -> SeriesKey {
+    SeriesKey::new(tags.get("metric").unwrap_or_default(), without_metric(tags))
+}
+
+/// Matchers that pick a series and, where it has no labels, those of its metric that have some.
+fn matchers_of(key: &SeriesKey) -> Vec<Matcher> {
+    let pair = |tag: &str, value: &str| Matcher { tag: tag.into(), value: value.into() };
+    let labels = key.labels.iter().map(|(name, value)| pair(name, value));
+    std::iter::once(pair("metric", &key.metric)).chain(labels).collect()
+}
+
+#[async_trait]
+impl Backend for ConsoleBackend {
+    async fn overview(&self) -> Result<Overview, BackendError> {
+        let parts = &self.parts;
+        let (config, now) = (parts.config(), parts.clock.domain_now());
+        let read =
+            self.verdicts(Vec::new(), TimeRange { start: now - CARD_SPAN, end: Timestamp::MAX }).await?;
+        let filter =
+            AlertFilter { limit: LIST_LENGTH, states: alerts::SHOWN.to_vec(), ..AlertFilter::default() };
+        let alerts = self.alert_rows(filter).await?;
+        let messages = self.messages().await?;
+        let (settings, timing) = (config.judging(), cards::Timing::of(&config));
+        Ok(Overview {
+            moment: self.moment(&config),
+            title: Bilingual::default(),
+            metrics: cards::all(&settings, &read, &alerts, &timing),
+            alerts,
+            messages,
+            health: health::of(parts),
+        })
+    }
+
+    async fn series(&self, fingerprint: u64, range: TimeRange) -> Result<Option<SeriesDetail>, BackendError> {
+        let Some(key) = self.series_of(fingerprint).await? else { return Ok(None) };
+        let config = self.parts.config();
+        let read = self.verdicts(matchers_of(&key), range).await?;
+        let none = SeriesData { tags: key.labels.with([("metric", &*key.metric)]), ..SeriesData::default() };
+        let data = read.iter().find(|data| key_of(&data.tags) == key).unwrap_or(&none);
+        let filter = AlertFilter {
+            metric: Some(key.metric.to_string()),
+            states: alerts::SHOWN.to_vec(),
+            ..AlertFilter::default()
+        };
+        let id = format!("{fingerprint:016x}");
+        let mut rows = self.alert_rows(filter).await?;
+        rows.retain(|row| row.series == id && row.starts_at < range.end);
+        rows.retain(|row| row.ended_at.is_none_or(|ended| ended >= range.start));
+        let settings = config.judging();
+        let timing = cards::Timing::of(&config);
+        let of_metric = by_metric(&settings);
+        let card = cards::card(of_metric.get(&*key.metric).copied(), data, &rows, &timing);
+        Ok(Some(SeriesDetail {
+            card,
+            moment: self.moment(&config),
+            runbook_url: of_metric.get(&*key.metric).map_or_else(String::new, |s| s.info.runbook_url.clone()),
+            origin: timing.origin(&key.metric),
+            alerts: rows,
+        }))
+    }
+
+    async fn alert(&self, id: AlertId) -> Result<Option<AlertDetail>, BackendError> {
+        let Some(detail) = self.of_alerts("alert", move |reader| reader.alert(id)).await? else {
+            return Ok(None);
+        };
+        let config = self.parts.config();
+        let (now, timing) = (self.parts.clock.domain_now(), cards::Timing::of(&config));
+        let key = detail.alert.last.series.clone();
+        let end = detail.alert.resolved_at.unwrap_or(now) + CARD_SPAN / 4;
+        let range = TimeRange { start: detail.alert.starts_at - CARD_SPAN, end };
+        // The reason is worth showing even when the store does not answer.
+        let read = self.verdicts(matchers_of(&key), range).await.unwrap_or_default();
+        let data = read.iter().find(|data| key_of(&data.tags) == key);
+        let points = data.map(cards::points).unwrap_or_default();
+        Ok(Some(alerts::detail(&detail, points, self.moment(&config), timing.interval_ms(&key.metric))))
+    }
+}

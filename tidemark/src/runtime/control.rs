@@ -1,0 +1,142 @@
+//! The API of commands: [`crate::api`] says what is asked and answered.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use model::{TimeRange, Timestamp};
+use notifier::view::AlertState;
+use serde::Deserialize;
+
+use super::Parts;
+use crate::answers;
+use crate::api::{
+    ALERTS, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer, NotifyTestRequest, RELOAD,
+    ReloadAnswer, ReloadRefused, SERIES,
+};
+
+type Shared = State<Arc<Parts>>;
+
+/// Routes of the API.
+pub(super) fn routes() -> Router<Arc<Parts>> {
+    Router::new()
+        .route(METRICS, get(metrics))
+        .route(ALERTS, get(alerts))
+        .route(&format!("{ALERTS}/{{id}}"), get(alert))
+        .route(SERIES, get(series))
+        .route(RELOAD, post(reload))
+        .route(NOTIFY_TEST, post(notify_test))
+}
+
+/// An answer that is no success.
+struct Failure(StatusCode, String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(ErrorAnswer { error: self.1 })).into_response()
+    }
+}
+
+fn broken(error: impl std::error::Error) -> Failure {
+    Failure(StatusCode::INTERNAL_SERVER_ERROR, super::supervise::in_full(&error))
+}
+
+fn absent(role: &str) -> Failure {
+    Failure(StatusCode::NOT_FOUND, format!("this process does not have the role `{role}`"))
+}
+
+/// Runs what touches the disk where blocking is allowed.
+async fn off_the_executor<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(broken)?
+}
+
+async fn metrics(State(parts): Shared) -> Result<Response, Failure> {
+    let store = parts.store.as_ref().ok_or_else(|| absent("store"))?;
+    let settings = parts.config().judging();
+    let list = answers::metric_list(&**store, &settings, parts.clock.domain_now()).await.map_err(broken)?;
+    Ok(Json(list).into_response())
+}
+
+#[derive(Deserialize)]
+struct AlertsQuery {
+    state: Option<AlertState>,
+}
+
+async fn alerts(State(parts): Shared, Query(query): Query<AlertsQuery>) -> Result<Response, Failure> {
+    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let language = parts.config().language();
+    let list =
+        off_the_executor(move || answers::alert_list(&reader, query.state, language).map_err(broken)).await?;
+    Ok(Json(list).into_response())
+}
+
+async fn alert(State(parts): Shared, Path(id): Path<String>) -> Result<Response, Failure> {
+    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let language = parts.config().language();
+    let detail = off_the_executor(move || {
+        let id =
+            answers::find_alert(&reader, &id).map_err(|message| Failure(StatusCode::NOT_FOUND, message))?;
+        let detail = answers::alert_detail(&reader, id, language).map_err(broken)?;
+        detail.ok_or_else(|| Failure(StatusCode::NOT_FOUND, format!("there is no alert {id}")))
+    })
+    .await?;
+    Ok(Json(detail).into_response())
+}
+
+#[derive(Deserialize)]
+struct SeriesRequest {
+    metric: String,
+    from: String,
+    to: Option<String>,
+}
+
+async fn series(State(parts): Shared, Query(asked): Query<SeriesRequest>) -> Result<Response, Failure> {
+    let store = parts.store.as_ref().ok_or_else(|| absent("store"))?;
+    let time = |name: &str, text: &str| {
+        let wrong =
+            |_| Failure(StatusCode::BAD_REQUEST, format!("`{name}` is not a time in RFC 3339: {text}"));
+        Timestamp::parse_rfc3339(text).map_err(wrong)
+    };
+    let end = match &asked.to {
+        Some(to) => time("to", to)?,
+        None => parts.clock.domain_now(),
+    };
+    let range = TimeRange { start: time("from", &asked.from)?, end };
+    let answer = answers::series(&**store, &asked.metric, range).await.map_err(broken)?;
+    Ok(Json(answer).into_response())
+}
+
+async fn reload(State(parts): Shared) -> Response {
+    match parts.config.reload(&parts).await {
+        Ok(done) => {
+            let revision = format!("{:016x}", done.revision);
+            tracing::info!(revision, changed = done.changed, "reloaded");
+            Json(ReloadAnswer { revision, changed: done.changed, warnings: done.warnings }).into_response()
+        }
+        Err(errors) => {
+            tracing::error!(errors = errors.len(), "configuration refused; the old one goes on");
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(ReloadRefused { errors })).into_response()
+        }
+    }
+}
+
+async fn notify_test(
+    State(parts): Shared,
+    Json(asked): Json<NotifyTestRequest>,
+) -> Result<Response, Failure> {
+    let notifier = parts.notifier.as_ref().ok_or_else(|| absent("notifier"))?;
+    let tests = notifier.test_receiver(&asked.receiver).await;
+    let tests = tests.map_err(|error| Failure(StatusCode::NOT_FOUND, error.to_string()))?;
+    let row = |test: notifier::view::ChannelTest| ChannelTestRow {
+        channel: test.channel,
+        ok: test.ok,
+        detail: test.detail,
+        duration_ms: test.millis,
+    };
+    Ok(Json(NotifyTestAnswer { channels: tests.into_iter().map(row).collect() }).into_response())
+}

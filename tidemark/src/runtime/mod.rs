@@ -1,0 +1,151 @@
+//! The running process: everything wired together, started in order, watched, and stopped in order.
+//!
+//! Start: data folder locked, log opened, listener bound, stores opened, then consumers, samplers last. Stop: samplers
+//! first; then deliveries in flight end within `shutdown_timeout`, consumers and stores finish what they hold, the log
+//! is closed. What was not delivered is in the outbox, what was not judged or stored is in the log.
+
+pub(crate) mod clock;
+mod console_backend;
+mod control;
+mod guard;
+pub(crate) mod process;
+mod reload;
+mod roles;
+mod server;
+mod start;
+mod supervise;
+mod telemetry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use collector::Collector;
+use model::{Clock, Monotonic, ReadSeries, SampleLog};
+use notifier::{Notifier, Reader};
+use queue::{Log, LogDir};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+pub(crate) use roles::Roles;
+pub(crate) use start::start;
+
+use reload::Reloader;
+use supervise::Tasks;
+
+/// What a start needs to know beside the configuration.
+#[derive(Clone)]
+pub(crate) struct RuntimeOptions {
+    /// Time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How many domain seconds pass in a second, for the page.
+    pub(crate) speed: f64,
+    /// What this process does.
+    pub(crate) roles: Roles,
+    /// The demo's story and inbox.
+    pub(crate) showcase: Option<Arc<dyn console::Showcase>>,
+}
+
+impl RuntimeOptions {
+    /// All roles in real time.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, speed: 1.0, roles: Roles::all(), showcase: None }
+    }
+}
+
+/// The parts that answer questions; shared by console, API and `/metrics`.
+pub(crate) struct Parts {
+    clock: Arc<dyn Clock>,
+    speed: f64,
+    started: Monotonic,
+    log: Arc<dyn SampleLog>,
+    log_dir: LogDir,
+    store: Option<Arc<dyn ReadSeries>>,
+    replicas: Vec<(String, tsdb::Progress)>,
+    collector: Option<Arc<Collector>>,
+    detector: Option<detector::consumer::ProgressReader>,
+    notifier: Option<Arc<Notifier>>,
+    alerts: Option<Reader>,
+    config: Arc<Reloader>,
+    tasks: Tasks,
+}
+
+impl Parts {
+    /// The configuration in force.
+    fn config(&self) -> Arc<Config> {
+        self.config.current()
+    }
+}
+
+/// A running Tidemark.
+pub(crate) struct Running {
+    parts: Arc<Parts>,
+    address: SocketAddr,
+    logs: Vec<Arc<Log>>,
+    consumers: CancellationToken,
+    listener: CancellationToken,
+    _folder: process::DataFolder,
+}
+
+/// How long after `shutdown_timeout` the tasks that do not end are left behind.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The log, for whoever brings history in.
+    pub(crate) fn log(&self) -> Arc<dyn SampleLog> {
+        Arc::clone(&self.parts.log)
+    }
+
+    /// Completes once the detector has judged and every store shows all that the log held when this was called.
+    pub(crate) async fn catch_up(&self) {
+        let end = self.parts.log.end();
+        if let Some(progress) = &self.parts.detector {
+            // The detector's own partition is not among its input.
+            let wanted = roles::input_of_detector(&end);
+            let mut progress = progress.clone();
+            let _ = progress.wait_for(|now| now.positions.covers(&wanted)).await;
+        }
+        let end = self.parts.log.end();
+        for (_, progress) in &self.parts.replicas {
+            let _ = progress.wait_until(&end).await;
+        }
+    }
+
+    /// Reads the configuration file again.
+    pub(crate) async fn reload(&self) {
+        self.parts.config.reload_and_log(&self.parts).await;
+    }
+
+    /// Completes when the process cannot go on, with the reason: the log is poisoned by a failed disk.
+    pub(crate) async fn failed(&self) -> String {
+        self.parts.tasks.fatal().await
+    }
+
+    /// Stops everything in order.
+    pub(crate) async fn stop(self) {
+        let grace = self.parts.config().shutdown_timeout() + SHUTDOWN_MARGIN;
+        tracing::info!("stopping: no new samples; deliveries in flight may end");
+        if let Some(collector) = &self.parts.collector {
+            collector.shutdown().await;
+        }
+        self.consumers.cancel();
+        if !self.parts.tasks.ended_within(&*self.parts.clock, grace).await {
+            tracing::warn!(
+                "some tasks did not end within {grace:?}; what they held is in the log and the outbox"
+            );
+        }
+        self.listener.cancel();
+        let logs = self.logs.clone();
+        let closed = tokio::task::spawn_blocking(move || logs.iter().for_each(|log| log.close())).await;
+        if closed.is_err() {
+            tracing::error!("the log could not be closed in order; the next start recovers it");
+        }
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,79 @@
+//! Which part of the work this process does.
+
+use model::Positions;
+
+use crate::cli::Role;
+
+/// Partition the collector writes.
+pub(super) const COLLECTOR_PARTITION: &str = "collector";
+/// Partition the detector writes.
+pub(super) const DETECTOR_PARTITION: &str = "detector";
+
+/// A set of roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Roles(Vec<Role>);
+
+impl Roles {
+    /// Everything in one process.
+    pub(crate) fn all() -> Self {
+        Self(vec![Role::Collector, Role::Store, Role::Detector, Role::Notifier, Role::Console])
+    }
+
+    /// Those asked for; all when none is.
+    ///
+    /// # Errors
+    /// When `console` is asked for without `store`: the embedded store is read by the process that writes it.
+    pub(crate) fn of(asked: &[Role]) -> Result<Self, String> {
+        if asked.is_empty() {
+            return Ok(Self::all());
+        }
+        let roles = Self(asked.to_vec());
+        if roles.has(Role::Console) && !roles.has(Role::Store) {
+            return Err(
+                "role `console` needs role `store` in the same process: the embedded store has one".into()
+            );
+        }
+        Ok(roles)
+    }
+
+    /// Whether this process does it.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    /// Names of the locks to hold, one a role, so that no two processes do the same work on one folder.
+    pub(crate) fn locks(&self) -> Vec<&'static str> {
+        let name = |role: &Role| match role {
+            Role::Collector => "collector",
+            Role::Store => "store",
+            Role::Detector => "detector",
+            Role::Notifier => "notifier",
+            Role::Console => "console",
+        };
+        self.0.iter().map(name).collect()
+    }
+}
+
+/// The part of a position the detector must reach: its own output is not its input.
+pub(super) fn input_of_detector(end: &Positions) -> Positions {
+    let mut input = end.clone();
+    input.0.remove(DETECTOR_PARTITION);
+    input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_role_means_every_role() {
+        assert_eq!(Roles::of(&[]), Ok(Roles::all()));
+        assert!(Roles::of(&[Role::Collector]).is_ok_and(|roles| !roles.has(Role::Store)));
+    }
+
+    #[test]
+    fn a_console_without_its_store_is_refused() {
+        assert!(Roles::of(&[Role::Console]).is_err());
+        assert!(Roles::of(&[Role::Console, Role::Store]).is_ok());
+    }
+}

@@ -1,0 +1,120 @@
+//! The one HTTP listener: pages, health, metrics and the API for commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use model::Secret;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::console_backend::ConsoleBackend;
+use super::guard::{Guard, guard};
+use super::{Parts, control, telemetry};
+
+/// Largest request body.
+const BODY_LIMIT: usize = 1 << 20;
+/// How long open connections may take to end at shutdown.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Everything that is served, behind the guard.
+pub(super) fn app(
+    parts: Arc<Parts>,
+    process_token: Secret,
+    registry: Arc<Registry>,
+    showcase: Option<Arc<dyn console::Showcase>>,
+) -> Router {
+    let config = parts.config();
+    let mut options = console::Options::new(Arc::clone(&parts.clock), console_language(config.language()));
+    if let Some(showcase) = showcase {
+        options = options.with_showcase(showcase);
+    }
+    let http = &config.file().http;
+    let external_host = http.external_url.as_deref().and_then(|url| url.parse::<url::Url>().ok());
+    let who = Arc::new(Guard {
+        process_token,
+        configured_token: http.token.clone(),
+        external_host: external_host.and_then(|url| url.host_str().map(str::to_owned)),
+    });
+    let backend = Arc::new(ConsoleBackend::new(Arc::clone(&parts)));
+    let metrics = get(move |State(parts): State<Arc<Parts>>| async move { metrics_page(&registry, &parts) });
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .route("/metrics", metrics)
+        .merge(control::routes())
+        .with_state(parts)
+        .merge(console::router(backend, options))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(who, guard))
+}
+
+fn console_language(language: notifier::Language) -> console::Language {
+    match language {
+        notifier::Language::En => console::Language::En,
+        notifier::Language::Zh => console::Language::Zh,
+    }
+}
+
+/// Serves until told to close, then lets open requests end.
+pub(super) async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
+    let closed = closing.clone();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
+    let too_long = async {
+        closing.cancelled().await;
+        tokio::time::sleep(CLOSING).await;
+    };
+    tokio::select! {
+        ended = async { server.await } => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the listener failed");
+            }
+        }
+        () = too_long => {}
+    }
+}
+
+fn metrics_page(registry: &Registry, parts: &Parts) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], telemetry::page(registry, parts)).into_response()
+}
+
+/// What `/readyz` answers: 200 when every part works, else 503.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    parts: Vec<PartReadiness>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartReadiness {
+    part: String,
+    ready: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+}
+
+async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
+    let mut all: Vec<_> = parts
+        .tasks
+        .health()
+        .into_iter()
+        .map(|(part, task)| PartReadiness { part, ready: task.running, detail: task.error })
+        .map(|part| if part.ready { PartReadiness { detail: String::new(), ..part } } else { part })
+        .collect();
+    if let Some(detector) = &parts.detector {
+        let caught_up = detector.borrow().caught_up;
+        let detail = if caught_up { "" } else { "replaying what it judged before" };
+        all.push(PartReadiness { part: "detector state".into(), ready: caught_up, detail: detail.into() });
+    }
+    let ready = all.iter().all(|part| part.ready);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, parts: all })).into_response()
+}

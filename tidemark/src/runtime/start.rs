@@ -1,0 +1,295 @@
+//! Starting: every part made, joined to the others and set going.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use collector::{Collector, CollectorMetrics};
+use detector::consumer::{DetectorMetrics, DetectorOptions, Progress};
+use model::{Clock, ReadSeries, SampleLog, WriteSamples};
+use notifier::{Notifier, NotifierMetrics};
+use prometheus_client::registry::Registry;
+use queue::{ConsumerKind, Log, LogDir, LogOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tsdb::{EmbeddedOptions, EmbeddedStore, FollowOptions, Replica, ReplicaMetrics};
+
+use super::process::{DataFolder, FolderError, fresh_token};
+use super::reload::Reloader;
+use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION};
+use super::supervise::{Tasks, in_full};
+use super::{Parts, Running, RuntimeOptions, server, telemetry};
+use crate::cli::Role;
+use crate::config::{Config, EmbeddedReplica, ReplicaConfig};
+
+/// Why Tidemark could not start. Nothing was changed on disk but what opening repairs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The data folder is not ours.
+    #[error(transparent)]
+    Folder(FolderError),
+    /// The listener.
+    #[error("cannot listen on {address}: {message}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why not.
+        message: String,
+    },
+    /// A part did not open.
+    #[error("cannot open {part}: {message}")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// Why not.
+        message: String,
+    },
+}
+
+fn part(name: &'static str) -> impl Fn(&dyn std::error::Error) -> StartError {
+    move |error| StartError::Part { part: name, message: in_full(error) }
+}
+
+/// Starts Tidemark. Returns once everything runs and the listener answers; must be called within a tokio runtime.
+///
+/// # Errors
+/// [`StartError`].
+pub(crate) async fn start(config: Config, options: RuntimeOptions) -> Result<Running, StartError> {
+    let data_dir = config.data_dir();
+    let folder = DataFolder::lock(&data_dir, &options.roles.locks()).map_err(StartError::Folder)?;
+    let mut starting = Starting::new(config, options, &data_dir)?;
+    let (listener, address) = starting.listen().await?;
+    starting.start_stores(&data_dir).await?;
+    starting.start_detector(&data_dir);
+    starting.start_notifier(&data_dir)?;
+    starting.start_collector()?;
+    let running = starting.finish(listener, address, folder);
+    Ok(running)
+}
+
+/// What has been made so far.
+struct Starting {
+    options: RuntimeOptions,
+    config: Arc<Config>,
+    reloader: Reloader,
+    registry: Registry,
+    log_dir: LogDir,
+    logs: Vec<Arc<Log>>,
+    log: Arc<dyn SampleLog>,
+    consumers: CancellationToken,
+    tasks: Tasks,
+    store: Option<Arc<dyn ReadSeries>>,
+    replicas: Vec<(String, tsdb::Progress)>,
+    detector: Option<watch::Receiver<Progress>>,
+    notifier: Option<Arc<Notifier>>,
+    alerts: Option<notifier::Reader>,
+    collector: Option<Arc<Collector>>,
+}
+
+impl Starting {
+    fn new(config: Config, options: RuntimeOptions, data_dir: &Path) -> Result<Self, StartError> {
+        let log_options = LogOptions {
+            max_bytes: config.file().storage.log.max_bytes.0,
+            ..LogOptions::new(data_dir.join("log"))
+        };
+        let log_dir =
+            LogDir::open(log_options.clone(), Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?;
+        let mut logs = Vec::new();
+        for (role, partition) in
+            [(Role::Collector, COLLECTOR_PARTITION), (Role::Detector, DETECTOR_PARTITION)]
+        {
+            if options.roles.has(role) {
+                logs.push(open_partition(&log_dir, partition)?);
+            }
+        }
+        let log: Arc<dyn SampleLog> = match logs.first() {
+            Some(log) => Arc::clone(log) as _,
+            None => {
+                Log::open_read_only(log_options, Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?
+            }
+        };
+        let config = Arc::new(config);
+        Ok(Self {
+            reloader: Reloader::new(Arc::clone(&config)),
+            config,
+            registry: telemetry::registry(),
+            log_dir,
+            logs,
+            log,
+            consumers: CancellationToken::new(),
+            tasks: Tasks::default(),
+            store: None,
+            replicas: Vec::new(),
+            detector: None,
+            notifier: None,
+            alerts: None,
+            collector: None,
+            options,
+        })
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.options.clock)
+    }
+
+    /// Bound before anything runs, so that a taken port is said at once.
+    async fn listen(&self) -> Result<(Option<TcpListener>, SocketAddr), StartError> {
+        let asked = &self.config.file().http.listen;
+        let failed = |message: String| StartError::Listen { address: asked.clone(), message };
+        let addresses = self.config.file().http.addresses().map_err(&failed)?;
+        let first = addresses.first().copied().ok_or_else(|| failed("no address".into()))?;
+        if !self.options.roles.has(Role::Console) {
+            return Ok((None, first));
+        }
+        let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
+        let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+        Ok((Some(listener), address))
+    }
+
+    async fn start_stores(&mut self, data_dir: &Path) -> Result<(), StartError> {
+        if !self.options.roles.has(Role::Store) {
+            return Ok(());
+        }
+        let metrics = ReplicaMetrics::register(&mut self.registry);
+        for replica in &self.config.clone().file().storage.replicas {
+            match replica {
+                ReplicaConfig::Embedded(embedded) => {
+                    let store = open_embedded(data_dir, embedded).await?;
+                    self.store.get_or_insert(Arc::clone(&store) as _);
+                    self.follow(store, metrics.clone())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, store: Arc<dyn WriteSamples>, metrics: ReplicaMetrics) -> Result<(), StartError> {
+        let name = store.name().to_owned();
+        let consumer = format!("replica/{name}");
+        self.log_dir.register(&consumer, ConsumerKind::Replica).map_err(|e| part("log")(&e))?;
+        let (log, clock) = (Arc::clone(&self.log), self.clock());
+        let replica = Replica::new(log, store, FollowOptions::default(), clock, metrics);
+        self.replicas.push((name, replica.progress()));
+        let shutdown = self.consumers.clone();
+        // Everything that can be tried again is tried again inside; what is left is said by the last flush.
+        self.tasks.spawn(async move {
+            if let Err(error) = replica.follow(shutdown).await {
+                tracing::error!(consumer, error = %in_full(&error), "stopped");
+            }
+        });
+        Ok(())
+    }
+
+    fn start_detector(&mut self, data_dir: &Path) {
+        let Some(log) = self.logs.last().filter(|_| self.options.roles.has(Role::Detector)) else { return };
+        let metrics = DetectorMetrics::register(&mut self.registry);
+        let (progress, reader) = watch::channel(Progress::default());
+        self.detector = Some(reader);
+        let (log, clock, shutdown) = (Arc::clone(log), self.clock(), self.consumers.clone());
+        let judging = self.reloader.judging();
+        let options = DetectorOptions::new(data_dir.join("detector"));
+        self.tasks.supervise("detector", self.clock(), shutdown.clone(), move || {
+            detector::consumer::run(
+                Arc::clone(&log) as _,
+                Arc::clone(&clock),
+                judging.clone(),
+                options.clone(),
+                metrics.clone(),
+                progress.clone(),
+                shutdown.clone(),
+            )
+        });
+    }
+
+    fn start_notifier(&mut self, data_dir: &Path) -> Result<(), StartError> {
+        let path = data_dir.join("notifier.db");
+        if !self.options.roles.has(Role::Notifier) {
+            self.alerts = notifier::open_read_only(&path).ok();
+            return Ok(());
+        }
+        let metrics = NotifierMetrics::register(&mut self.registry);
+        let (log, clock) = (Arc::clone(&self.log), self.clock());
+        let notifier = Notifier::open(&path, self.config.notifier(), log, clock, metrics);
+        let notifier = Arc::new(notifier.map_err(|e| part("notifier")(&e))?);
+        self.alerts = Some(notifier.reader());
+        self.tasks.spawn(Arc::clone(&notifier).run(self.consumers.clone()));
+        self.notifier = Some(notifier);
+        Ok(())
+    }
+
+    fn start_collector(&mut self) -> Result<(), StartError> {
+        let Some(log) = self.logs.first().filter(|_| self.options.roles.has(Role::Collector)) else {
+            return Ok(());
+        };
+        let metrics = CollectorMetrics::register(&mut self.registry);
+        let collector = Collector::start(Arc::clone(log) as _, self.clock(), metrics);
+        collector.apply(super::reload::collecting(&self.config)).map_err(|e| part("collector")(&e))?;
+        self.collector = Some(Arc::new(collector));
+        Ok(())
+    }
+
+    fn finish(self, listener: Option<TcpListener>, address: SocketAddr, folder: DataFolder) -> Running {
+        let parts = Arc::new(Parts {
+            started: self.options.clock.monotonic_now(),
+            clock: self.clock(),
+            speed: self.options.speed,
+            log: self.log,
+            log_dir: self.log_dir,
+            store: self.store,
+            replicas: self.replicas,
+            collector: self.collector,
+            detector: self.detector,
+            notifier: self.notifier,
+            alerts: self.alerts,
+            config: Arc::new(self.reloader),
+            tasks: self.tasks,
+        });
+        let closing = CancellationToken::new();
+        if let Some(listener) = listener {
+            let token = fresh_token();
+            if let Err(error) = folder.leave_note(&address.to_string(), &token) {
+                tracing::warn!(error = %in_full(&error), "commands will not find this process");
+            }
+            let showcase = self.options.showcase;
+            let app = server::app(Arc::clone(&parts), token, Arc::new(self.registry), showcase);
+            tokio::spawn(server::serve(listener, app, closing.clone()));
+        }
+        Running {
+            parts,
+            address,
+            logs: self.logs,
+            consumers: self.consumers,
+            listener: closing,
+            _folder: folder,
+        }
+    }
+}
+
+fn open_partition(log_dir: &LogDir, name: &str) -> Result<Arc<Log>, StartError> {
+    let (log, recovery) = log_dir.partition(name).map_err(|e| part("log")(&e))?;
+    if let Some(cut) = &recovery.cut {
+        tracing::warn!(
+            partition = name,
+            bytes = cut.bytes,
+            offset = cut.offset,
+            "cut a half-written tail off the log"
+        );
+    }
+    tracing::debug!(partition = name, end = recovery.end, replayed = recovery.replayed_frames, "log opened");
+    Ok(log)
+}
+
+async fn open_embedded(data_dir: &Path, config: &EmbeddedReplica) -> Result<Arc<EmbeddedStore>, StartError> {
+    let dir = data_dir.join("store").join(&config.name);
+    let options = EmbeddedOptions {
+        name: config.name.clone(),
+        retention: Some(config.retention.into()),
+        ..EmbeddedOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, options)).await;
+    match opened {
+        Ok(store) => store.map_err(|e| part("store")(&e)),
+        Err(panicked) => Err(part("store")(&panicked)),
+    }
+}
