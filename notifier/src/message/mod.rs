@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Language;
 
+pub mod body;
+pub mod compose;
+pub mod numbers;
+pub mod sentence;
+
 /// Why a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +67,8 @@ pub struct AlertNote {
     pub title: String,
     /// Unit of the numbers.
     pub unit: String,
+    /// Who owns the metric; empty when nobody is named.
+    pub owner: String,
     /// Where to read what to do; empty when nowhere.
     pub runbook_url: String,
     /// When it began.
@@ -82,6 +89,8 @@ pub struct AlertNote {
     pub score: f64,
     /// What the reason says.
     pub code: ReasonCode,
+    /// The shortest that says it, for subjects.
+    pub headline: String,
     /// The whole in one line.
     pub sentence: String,
     /// Why it was judged so, in a sentence.
