@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use chrono_tz::Tz;
 use minijinja::{Environment, Value, context};
-use model::{AlertTransition, Labels, Timestamp};
+use model::{AlertTransition, Labels, ReasonCode, Timestamp};
 
 use super::{NoteStatus, numbers};
 use crate::Language;
@@ -62,7 +62,7 @@ impl Told<'_> {
             short,
             resolved => self.status == NoteStatus::Resolved,
             name => display_name(fired, language),
-            code => Value::from_serialize(fired.reason.code),
+            code => code_name(fired.reason.code),
             value => show(numbers_of.value),
             expected => show(numbers_of.expected),
             lower => show(numbers_of.lower),
@@ -121,6 +121,21 @@ fn notes(transition: &AlertTransition) -> Vec<Value> {
         None => context! { kind => note.as_str(), detail => "", text => note },
     };
     transition.reason.notes.iter().map(split).collect()
+}
+
+/// Name of a reason's code, as the templates compare it.
+pub fn code_name(code: ReasonCode) -> &'static str {
+    match code {
+        ReasonCode::Normal => "normal",
+        ReasonCode::Learning => "learning",
+        ReasonCode::NoData => "no_data",
+        ReasonCode::AboveBand => "above_band",
+        ReasonCode::BelowBand => "below_band",
+        ReasonCode::AboveThreshold => "above_threshold",
+        ReasonCode::BelowThreshold => "below_threshold",
+        ReasonCode::DriftUp => "drift_up",
+        ReasonCode::DriftDown => "drift_down",
+    }
 }
 
 /// Every text template there is, compiled once.
