@@ -20,12 +20,14 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every asset.
 const ASSETS: &[Asset] = &[
+    Asset { name: "alert.js", content_type: JAVASCRIPT, body: include_str!("../assets/alert.js") },
     Asset { name: "app.css", content_type: "text/css; charset=utf-8", body: include_str!("../assets/app.css") },
     Asset { name: "chart.js", content_type: JAVASCRIPT, body: include_str!("../assets/chart.js") },
     Asset { name: "format.js", content_type: JAVASCRIPT, body: include_str!("../assets/format.js") },
     Asset { name: "icon.svg", content_type: "image/svg+xml", body: include_str!("../assets/icon.svg") },
     Asset { name: "overview.js", content_type: JAVASCRIPT, body: include_str!("../assets/overview.js") },
     Asset { name: "page.js", content_type: JAVASCRIPT, body: include_str!("../assets/page.js") },
+    Asset { name: "rows.js", content_type: JAVASCRIPT, body: include_str!("../assets/rows.js") },
     Asset { name: "series.js", content_type: JAVASCRIPT, body: include_str!("../assets/series.js") },
 ];
 

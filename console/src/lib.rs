@@ -10,6 +10,7 @@ mod api;
 mod assets;
 mod backend;
 pub mod dto;
+mod format;
 mod i18n;
 mod pages;
 mod reason;
