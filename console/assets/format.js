@@ -75,7 +75,7 @@ export function span(ms) {
 /** A share is kept as 0..1 and shown as a percentage. */
 const isShare = (unit) => unit === "ratio" || unit === "percentunit";
 
-/** A number for people: thousands separated, at most four significant digits below 10,000. */
+/** A number for people: thousands separated, three significant digits below 1,000. */
 export function number(value, unit = "") {
   if (value === null || value === undefined) return "–";
   const scaled = isShare(unit) ? value * 100 : value;
@@ -87,7 +87,7 @@ function plain(value) {
   const size = Math.abs(value);
   if (size >= 1e15 || (size !== 0 && size < 1e-4)) return value.toExponential(2).replace("-", "−");
   const whole = Number.isInteger(value);
-  const decimals = whole || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+  const decimals = whole || size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
   return value.toLocaleString(locale, { maximumFractionDigits: decimals }).replace("-", "−");
 }
 

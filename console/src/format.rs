@@ -13,7 +13,7 @@ fn is_share(unit: &str) -> bool {
     matches!(unit, "ratio" | "percentunit")
 }
 
-/// A number for people: thousands separated, about four significant digits, a share as a percentage.
+/// A number for people: thousands separated, three significant digits below 1,000, a share as a percentage.
 pub(crate) fn number(value: Option<f64>, unit: &str) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return NONE.into() };
     if is_share(unit) {
@@ -48,8 +48,8 @@ pub(crate) fn plain(value: f64) -> String {
         return format!("{value:.2e}").replace('-', "−");
     }
     let decimals = match size {
-        _ if value.fract() == 0.0 || size >= 1_000.0 => 0,
-        _ if size >= 100.0 => 1,
+        _ if value.fract() == 0.0 || size >= 100.0 => 0,
+        _ if size >= 10.0 => 1,
         _ if size >= 1.0 => 2,
         _ => 3,
     };
@@ -118,15 +118,15 @@ mod tests {
             (Some(0.0), "", "0"),
             (Some(-0.0), "", "0"),
             (Some(12.0), "", "12"),
-            (Some(12.345), "", "12.35"),
+            (Some(12.345), "", "12.3"),
             (Some(0.1234), "", "0.123"),
             (Some(-0.0004), "", "0"),
             (Some(1_234_567.8), "", "1,234,568"),
             (Some(-1_234.0), "", "−1,234"),
-            (Some(123.46), "", "123.5"),
+            (Some(123.46), "", "123"),
             (Some(1e-9), "", "1.00e−9"),
             (Some(1e300), "", "1.00e300"),
-            (Some(0.6234), "ratio", "62.34%"),
+            (Some(0.6234), "ratio", "62.3%"),
             (Some(62.0), "%", "62%"),
         ];
         for (value, unit, expected) in table {
