@@ -11,7 +11,9 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use model::{Direction, MissedReason, Origin, Ratio, Verdict, Window};
 
+use crate::civil::Grid;
 use crate::history::History;
+use crate::same_phase::SamePhase;
 use crate::settings::Settings;
 
 /// One thing that happened to a series: a sample or a miss.
@@ -89,8 +91,13 @@ pub struct Context<'a> {
     pub do_not_learn: bool,
     /// What the same-phase baseline expects of this window, when it does: algorithms on deseasonalised values use it.
     pub baseline: Option<f64>,
-    /// The baseline's scale: one standard deviation of a single value about `baseline`.
+    /// One standard deviation of a single value about `baseline`, the baseline's own error and the promotion's
+    /// widening included.
     pub scale: Option<f64>,
+    /// The same-phase baseline itself.
+    pub same_phase: Option<&'a SamePhase>,
+    /// How days are cut into phases.
+    pub grid: Grid,
     /// What was learned of the series' last 28 days, by phase. The window under judgement is never in it.
     pub history: &'a History,
     /// Whether every number is wanted, whatever the score.
@@ -135,6 +142,24 @@ pub struct Finding {
     pub numbers: BTreeMap<Arc<str>, serde_json::Value>,
     /// Circumstances as codes (see [`model::Reason::notes`]).
     pub notes: Vec<String>,
+    /// Whether an alert must not rest on this finding alone (too few samples): it makes a window outside, and counts
+    /// for nothing more.
+    pub silent: bool,
+}
+
+impl Finding {
+    /// The finding of an algorithm that does not take part.
+    pub fn abstains(why: impl Into<String>) -> Self {
+        Self { abstained: Some(why.into()), ..Self::default() }
+    }
+}
+
+/// Numbers for [`Finding::numbers`]; what is not finite is left out.
+pub fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> BTreeMap<Arc<str>, serde_json::Value> {
+    let finite = |(name, number): (&str, f64)| {
+        serde_json::Number::from_f64(number).map(|number| (name.into(), serde_json::Value::Number(number)))
+    };
+    pairs.into_iter().filter_map(finite).collect()
 }
 
 /// An algorithm together with its state for one series.
@@ -145,7 +170,12 @@ pub trait Algorithm: Send + Sync + std::fmt::Debug {
     /// Judges from what was learned before. A miss is shown too; most abstain on it.
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding;
 
-    /// Learns, after the verdict of the whole series is known. Must leave out what `context.do_not_learn` forbids.
+    /// Whether it can judge a window older than the newest one: it needs nothing but the context for it.
+    fn judges_late(&self) -> bool {
+        false
+    }
+
+    /// Learns, after the verdict of the whole series is known (not called for late windows). Must leave out what `context.do_not_learn` forbids.
     fn learn(&mut self, context: &Context<'_>, observation: &Observation, verdict: &Verdict);
 
     /// The state as bytes, with a version of its own in front; `load` of them gives the same algorithm back.

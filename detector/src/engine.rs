@@ -1,12 +1,33 @@
 //! Judging all metrics: from ticks to verdicts.
+//!
+//! [`Engine::tick`] expands a tick into observations of every series of every metric it feeds and judges each in
+//! window order. A series seen in the last seven days and absent from an answered tick is a zero where the metric
+//! declares `missing: zero`, else absent; a missed tick is a miss of every series. A metric of which no series was
+//! ever seen is stood for by a bare series without labels, so that a source that never answered is told of too.
+//!
+//! **Judged once.** A (series, window start, revision) not newer than what was judged of that window is passed over:
+//! of the newest [`REMEMBERED`] windows the revision is remembered, of older ones revision 0 counts as judged, and a
+//! miss never follows a value. A later revision, or the first value of a window that was missing, is judged as a late
+//! window (see [`crate::series`]): its verdict appears with its revision, its alert stays as it was.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::Tick;
+use model::{Labels, Origin, Sample, SeriesKey, Tick, TickOutcome, Timestamp, Window};
+use serde::{Deserialize, Serialize};
 
+use crate::algorithm::{Observation, Observed};
 use crate::calendar::Calendar;
-use crate::series::Judged;
-use crate::settings::Settings;
+use crate::series::{Judged, SeriesJudge};
+use crate::settings::{MissingSetting, Settings};
+use crate::snapshot;
+
+/// A series not seen for so long is judged no more.
+pub const SEEN_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+/// Of so many newest windows the judged revision is remembered.
+pub const REMEMBERED: usize = 64;
 
 /// What is judged and how: immutable, handed out anew at every change of the configuration.
 #[derive(Clone, Debug)]
@@ -15,7 +36,7 @@ pub struct JudgingConfig {
     pub metrics: Vec<Arc<Settings>>,
     /// The calendar.
     pub calendar: Arc<Calendar>,
-    /// How many series one metric may have; further ones are dropped and counted.
+    /// How many series one metric may have; samples of further ones are dropped and counted.
     pub max_series_per_metric: usize,
 }
 
@@ -25,39 +46,306 @@ impl Default for JudgingConfig {
     }
 }
 
+/// What an engine counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Series judged now.
+    pub series: usize,
+    /// Of them, those that cannot be judged yet.
+    pub learning: usize,
+    /// Of them, those whose alert fires.
+    pub firing: usize,
+    /// Samples dropped because their metric had too many series.
+    pub dropped_series: u64,
+    /// Observations passed over because they were judged before.
+    pub repeated: u64,
+    /// Samples of metrics that are not configured.
+    pub unknown_metric: u64,
+}
+
 /// The judges of every series of every metric.
 #[derive(Debug)]
 pub struct Engine {
     config: JudgingConfig,
+    metrics: BTreeMap<Arc<str>, Metric>,
+    counted: EngineStats,
+}
+
+/// One metric and its series, in order of labels, so that verdicts come in the same order everywhere.
+#[derive(Debug)]
+struct Metric {
+    settings: Arc<Settings>,
+    series: BTreeMap<Labels, Judging>,
+    /// End of the newest window of which anything was heard.
+    newest: Timestamp,
+}
+
+/// A judge and what it judged.
+#[derive(Debug)]
+pub(crate) struct Judging {
+    pub(crate) judge: SeriesJudge,
+    pub(crate) ledger: Ledger,
+}
+
+/// What was judged of a series' newest windows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    /// Window start and the judged revision; `None`: it was missing.
+    judged: VecDeque<(Timestamp, Option<u32>)>,
+    /// End of the newest window with a value.
+    seen: Option<Timestamp>,
+}
+
+impl Ledger {
+    /// Whether this is news; remembers it when it is.
+    fn accepts(&mut self, observation: &Observation) -> bool {
+        let start = observation.window.start;
+        let revision = observation.number().is_some().then_some(observation.revision);
+        if revision.is_some() {
+            self.seen = self.seen.max(Some(observation.window.end));
+        }
+        match self.judged.binary_search_by_key(&start, |(start, _)| *start) {
+            Ok(at) => {
+                let news = revision > self.judged[at].1;
+                if news {
+                    self.judged[at].1 = revision;
+                }
+                news
+            }
+            Err(0) if self.judged.len() >= REMEMBERED => revision.is_some_and(|revision| revision > 0),
+            Err(at) => {
+                self.judged.insert(at, (start, revision));
+                if self.judged.len() > REMEMBERED {
+                    self.judged.pop_front();
+                }
+                true
+            }
+        }
+    }
 }
 
 impl Engine {
     /// An engine that has seen nothing.
     pub fn new(config: JudgingConfig) -> Self {
-        Self { config }
+        let mut engine = Self {
+            config: JudgingConfig::default(),
+            metrics: BTreeMap::new(),
+            counted: EngineStats::default(),
+        };
+        engine.apply(config);
+        engine
     }
 
-    /// Judges one tick: every series of every metric it feeds, in window order.
-    pub fn tick(&mut self, _tick: &Tick) -> Vec<Judged> {
-        Vec::new()
+    /// What it judges by.
+    pub fn config(&self) -> &JudgingConfig {
+        &self.config
+    }
+
+    /// Counts and what was counted.
+    pub fn stats(&self) -> EngineStats {
+        let mut stats = EngineStats { series: 0, learning: 0, firing: 0, ..self.counted };
+        for judging in self.metrics.values().flat_map(|metric| metric.series.values()) {
+            stats.series += 1;
+            stats.learning += usize::from(judging.judge.is_learning());
+            stats.firing += usize::from(judging.judge.firing_windows().is_some());
+        }
+        stats
     }
 
     /// Takes a new configuration in by difference: unchanged metrics keep everything, changed judging keeps what was
-    /// learned and pending alerts, changed sampling (interval, kind, zone) starts anew.
+    /// learned and pending alerts, changed sampling (interval, kind, zone) starts anew. Metrics no longer configured
+    /// are forgotten; what of them was pending or firing ends with the notifier's own time-out.
     pub fn apply(&mut self, config: JudgingConfig) {
-        self.config = config;
+        let calendar_changed = *config.calendar != *self.config.calendar;
+        let mut metrics = BTreeMap::new();
+        for settings in &config.metrics {
+            let old = self.metrics.remove(&settings.metric);
+            let metric = match old {
+                Some(mut metric) if same_sampling(&metric.settings, settings) => {
+                    metric.reconfigure(settings, &config.calendar, calendar_changed);
+                    metric
+                }
+                _ => Metric { settings: settings.clone(), series: BTreeMap::new(), newest: Timestamp::MIN },
+            };
+            metrics.insert(settings.metric.clone(), metric);
+        }
+        (self.metrics, self.config) = (metrics, config);
+    }
+
+    /// Judges one tick: every series of every metric it feeds, in window order; series in order of labels.
+    pub fn tick(&mut self, tick: &Tick) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        let by_metric = self.group(tick);
+        for name in &tick.metrics {
+            let Some(metric) = self.metrics.get_mut(name) else { continue };
+            let samples = by_metric.get(name).map_or(&[][..], Vec::as_slice);
+            let limit = self.config.max_series_per_metric;
+            metric.admit(samples, &self.config.calendar, limit, &mut self.counted);
+            for window in tick.windows() {
+                metric.judge(tick, window, samples, &self.config.calendar, &mut self.counted, &mut judged);
+            }
+        }
+        judged
+    }
+
+    /// Sorts a tick's samples to their metrics; counts those nobody configured.
+    fn group<'t>(&mut self, tick: &'t Tick) -> HashMap<&'t Arc<str>, Vec<&'t Sample>> {
+        let mut groups: HashMap<&Arc<str>, Vec<&Sample>> = HashMap::new();
+        for sample in tick.samples() {
+            if self.metrics.contains_key(&sample.series.metric)
+                && tick.metrics.contains(&sample.series.metric)
+            {
+                groups.entry(&sample.series.metric).or_default().push(sample);
+            } else {
+                self.counted.unknown_metric += 1;
+            }
+        }
+        groups
     }
 
     /// Everything learned, as bytes (versioned, CRC).
     pub fn save(&self) -> Vec<u8> {
-        Vec::new()
+        let series = self.metrics.values().flat_map(|metric| {
+            metric.series.values().map(|judging| (&metric.settings, metric.newest, judging))
+        });
+        snapshot::encode(series)
     }
 
-    /// Takes saved state in; series of metrics that are no longer configured are dropped.
+    /// Takes saved state in: series of metrics no longer configured, or whose sampling changed, are left out.
     ///
     /// # Errors
     /// When the bytes are of another version or damaged; the engine is then as new.
-    pub fn load(&mut self, _bytes: &[u8]) -> Result<(), String> {
+    pub fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let config = std::mem::take(&mut self.config);
+        *self = Self::new(config);
+        let mut loaded = Vec::new();
+        for saved in snapshot::decode(bytes)? {
+            let Some(metric) = self.metrics.get(&saved.metric) else { continue };
+            if saved.sampling != snapshot::Sampling::of(&metric.settings) {
+                continue;
+            }
+            let key = SeriesKey::new(saved.metric.clone(), saved.labels.clone());
+            let mut judge = SeriesJudge::new(key, metric.settings.clone(), self.config.calendar.clone());
+            judge.load(&saved.judge)?;
+            loaded.push((saved.metric, saved.labels, saved.newest, Judging { judge, ledger: saved.ledger }));
+        }
+        for (name, labels, newest, judging) in loaded {
+            if let Some(metric) = self.metrics.get_mut(&name) {
+                metric.newest = metric.newest.max(newest);
+                metric.series.insert(labels, judging);
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether what was learned under one setting still fits the other.
+fn same_sampling(old: &Settings, new: &Settings) -> bool {
+    snapshot::Sampling::of(old) == snapshot::Sampling::of(new)
+}
+
+impl Metric {
+    fn reconfigure(&mut self, settings: &Arc<Settings>, calendar: &Arc<Calendar>, calendar_changed: bool) {
+        if !calendar_changed && (Arc::ptr_eq(&self.settings, settings) || *self.settings == **settings) {
+            return;
+        }
+        self.settings = settings.clone();
+        for judging in self.series.values_mut() {
+            judging.judge.reconfigure(settings.clone(), calendar.clone());
+        }
+    }
+
+    fn start(&mut self, labels: Labels, calendar: &Arc<Calendar>) {
+        let key = SeriesKey::new(self.settings.metric.clone(), labels.clone());
+        let judge = SeriesJudge::new(key, self.settings.clone(), calendar.clone());
+        self.series.insert(labels, Judging { judge, ledger: Ledger::default() });
+    }
+
+    /// Starts judges for series not known yet.
+    fn admit(
+        &mut self,
+        samples: &[&Sample],
+        calendar: &Arc<Calendar>,
+        limit: usize,
+        counted: &mut EngineStats,
+    ) {
+        for sample in samples {
+            if self.series.contains_key(&sample.series.labels) {
+                continue;
+            }
+            if self.series.len() >= limit {
+                counted.dropped_series += 1;
+                continue;
+            }
+            self.start(sample.series.labels.clone(), calendar);
+        }
+        if self.series.is_empty() {
+            self.start(Labels::default(), calendar);
+        }
+    }
+
+    /// Judges one window of a tick for every series.
+    fn judge(
+        &mut self,
+        tick: &Tick,
+        window: Window,
+        samples: &[&Sample],
+        calendar: &Arc<Calendar>,
+        counted: &mut EngineStats,
+        judged: &mut Vec<Judged>,
+    ) {
+        let mut values: HashMap<&Labels, &Sample> = HashMap::with_capacity(samples.len());
+        for sample in samples {
+            values.insert(&sample.series.labels, sample);
+        }
+        for (labels, judging) in &mut self.series {
+            let observation = observation(tick, window, values.get(labels).copied(), &self.settings);
+            if judging.ledger.accepts(&observation) {
+                judged.push(judging.judge.observe(&observation));
+            } else {
+                counted.repeated += 1;
+            }
+        }
+        self.newest = self.newest.max(window.end);
+        self.retire(window, tick.origin, judged);
+        if self.series.is_empty() {
+            self.start(Labels::default(), calendar);
+        }
+    }
+
+    /// Ends series not seen for [`SEEN_FOR`], and the bare stand-in once a real series is there. The last series of a
+    /// metric stays, so that a silence goes on being told.
+    fn retire(&mut self, window: Window, origin: Origin, judged: &mut Vec<Judged>) {
+        if self.series.len() < 2 {
+            return;
+        }
+        let newest = self.newest;
+        let gone = |judging: &Judging| match judging.ledger.seen {
+            Some(seen) => newest.since(seen) > SEEN_FOR,
+            None => true,
+        };
+        let mut leaving: Vec<Labels> =
+            self.series.iter().filter(|(_, j)| gone(j)).map(|(labels, _)| labels.clone()).collect();
+        if leaving.len() == self.series.len() {
+            leaving.pop();
+        }
+        for labels in leaving {
+            if let Some(mut judging) = self.series.remove(&labels) {
+                judged.extend(judging.judge.retire(window, origin));
+            }
+        }
+    }
+}
+
+/// What a tick says of one series in one window.
+fn observation(tick: &Tick, window: Window, sample: Option<&Sample>, settings: &Settings) -> Observation {
+    let (value, revision) = match (&tick.outcome, sample) {
+        (TickOutcome::Missed { reason, .. }, _) => (Observed::Missed(*reason), 0),
+        (_, Some(sample)) => (Observed::Value { value: sample.value, ratio: sample.ratio }, sample.revision),
+        (_, None) if settings.missing == MissingSetting::Zero => {
+            (Observed::Value { value: 0.0, ratio: None }, 0)
+        }
+        (_, None) => (Observed::Absent, 0),
+    };
+    Observation { window, origin: tick.origin, revision, value }
 }

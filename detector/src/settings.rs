@@ -115,7 +115,7 @@ impl Default for SeverityLayers {
 
 /// How one metric is judged: everything of its configuration that the detector uses. Built by the binary from the
 /// metric's section of the configuration; immutable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The metric's full name.
     pub metric: Arc<str>,
@@ -200,6 +200,23 @@ pub struct CalendarConfig {
     pub workdays: Vec<String>,
     /// Promotions.
     pub promotions: Vec<PromotionConfig>,
+    /// Stretches that are judged as usual and never learned: a migration, a known outage.
+    pub excluded: Vec<ExclusionConfig>,
+}
+
+/// A stretch whose windows are never learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExclusionConfig {
+    /// Its name.
+    pub name: String,
+    /// Local start, `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM`.
+    pub from: String,
+    /// Local end, exclusive, in the same form; a plain date means the end of that day.
+    pub to: String,
+    /// Metrics it touches, by full name or as `sampler.*`; empty = all.
+    #[serde(default)]
+    pub metrics: Vec<String>,
 }
 
 /// A promotion: its band is wider, its expectation scaled, and its windows are never learned.
@@ -218,7 +235,7 @@ pub struct PromotionConfig {
     /// Multiplies the band's half-width.
     #[serde(default = "two")]
     pub widen: f64,
-    /// Metrics it touches; empty = all.
+    /// Metrics it touches, by full name or as `sampler.*`; empty = all.
     #[serde(default)]
     pub metrics: Vec<String>,
     /// Length of a margin after the end in which the band stays wide.

@@ -1,0 +1,4 @@
+//! `grey`.
+
+/// Its name.
+pub const NAME: &str = "grey";

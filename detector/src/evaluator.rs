@@ -1,0 +1,168 @@
+//! From what the algorithms found to one score, one band, one reason.
+//!
+//! The score is the largest of the admitted ones after the metric's own conditions (`direction`, `min_deviation_pct`,
+//! `min_value`), each of which sets a finding below 1. The first admitted finding that expects a value gives the
+//! verdict its expectation and band.
+
+use std::sync::{Arc, LazyLock};
+
+use model::{Direction, Evidence, Reason, ReasonCode};
+
+use crate::algorithm::Finding;
+use crate::algorithms::{self, ALGORITHMS, cusum, grey, threshold};
+use crate::settings::Settings;
+
+/// What a forbidden finding's score is lowered to.
+const BELOW_LIMIT: f64 = 0.99;
+
+/// A finding and who made it.
+#[derive(Debug)]
+pub struct Found {
+    /// The algorithm.
+    pub name: &'static str,
+    /// What it found.
+    pub finding: Finding,
+}
+
+impl Found {
+    fn admitted(&self) -> bool {
+        self.finding.abstained.is_none()
+    }
+}
+
+/// The judgement before it meets the alert's state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Largest admitted score after the metric's conditions; 0 when nobody can judge or there is no value.
+    pub score: f64,
+    /// The same over the findings an alert may rest on alone.
+    pub paging_score: f64,
+    /// Whether some admitted algorithm can judge.
+    pub can_judge: bool,
+    /// Expected value and band.
+    pub expected: Option<f64>,
+    /// Lower end.
+    pub lower: Option<f64>,
+    /// Upper end.
+    pub upper: Option<f64>,
+    /// The grey forecast, admitted or not.
+    pub forecast: Option<f64>,
+    /// `100 (value - expected) / |expected|`.
+    pub deviation_pct: Option<f64>,
+    decided: Option<usize>,
+    expected_from: Option<usize>,
+    held_back: Vec<&'static str>,
+}
+
+/// Combines findings for a value (`None`: missing).
+pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Evaluation {
+    let mut result = Evaluation::default();
+    result.expected_from = found.iter().position(|f| f.admitted() && f.finding.expected.is_some());
+    if let Some(from) = result.expected_from {
+        let finding = &found[from].finding;
+        (result.expected, result.lower, result.upper) = (finding.expected, finding.lower, finding.upper);
+    }
+    result.forecast = found.iter().find(|f| f.name == grey::NAME).and_then(|f| f.finding.expected);
+    result.can_judge = found.iter().any(Found::admitted);
+    let Some(value) = value else { return result };
+    result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
+    for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
+        let held = held_back(each, value, &result, settings);
+        let score = algorithms::bounded(each.finding.score);
+        let score = if held.is_some() { score.min(BELOW_LIMIT) } else { score };
+        if let Some(note) = held.filter(|note| each.finding.score >= 1.0 && !result.held_back.contains(note))
+        {
+            result.held_back.push(note);
+        }
+        if !each.finding.silent {
+            result.paging_score = result.paging_score.max(score);
+        }
+        if score > result.score || result.decided.is_none() {
+            (result.score, result.decided) = (score, Some(i));
+        }
+    }
+    result
+}
+
+fn deviation_pct(value: f64, expected: f64) -> Option<f64> {
+    let pct = 100.0 * (value - expected) / expected.abs();
+    (expected != 0.0 && pct.is_finite()).then_some(pct)
+}
+
+/// The condition of the metric that forbids a finding to be outside.
+fn held_back(each: &Found, value: f64, result: &Evaluation, settings: &Settings) -> Option<&'static str> {
+    if each.name == threshold::NAME {
+        return None;
+    }
+    if !algorithms::counts(settings.direction, each.finding.direction) {
+        return Some("other_direction");
+    }
+    if result.deviation_pct.is_some_and(|pct| pct.abs() < settings.min_deviation_pct) {
+        return Some("below_min_deviation");
+    }
+    let small = |least: f64| value < least && result.expected.is_none_or(|expected| expected < least);
+    settings.min_value.is_some_and(small).then_some("below_min_value")
+}
+
+impl Evaluation {
+    /// What the reason says, in one word.
+    pub fn code(&self, found: &[Found], has_value: bool) -> ReasonCode {
+        let decided = self.decided.map(|i| &found[i]).filter(|_| self.score >= 1.0);
+        let Some(decided) = decided else {
+            return match (has_value, self.can_judge) {
+                (false, _) => ReasonCode::NoData,
+                (true, false) => ReasonCode::Learning,
+                (true, true) => ReasonCode::Normal,
+            };
+        };
+        match (decided.name, decided.finding.direction) {
+            (threshold::NAME, Some(Direction::Below)) => ReasonCode::BelowThreshold,
+            (threshold::NAME, _) => ReasonCode::AboveThreshold,
+            (cusum::NAME, Some(Direction::Below)) => ReasonCode::DriftDown,
+            (cusum::NAME, _) => ReasonCode::DriftUp,
+            (_, Some(Direction::Below)) => ReasonCode::BelowBand,
+            (_, _) => ReasonCode::AboveBand,
+        }
+    }
+
+    /// The short reason: what it says and who decided, without evidence.
+    pub fn brief(&self, found: &[Found], has_value: bool) -> Reason {
+        let decided = self.decided.filter(|_| self.score > 0.0);
+        Reason {
+            version: 1,
+            code: self.code(found, has_value),
+            decided_by: decided.map(|i| interned(found[i].name)),
+            expected_by: self.expected_from.map(|i| interned(found[i].name)),
+            ..Reason::default()
+        }
+    }
+
+    /// The whole reason, with what each algorithm found. Takes the findings' numbers and notes.
+    pub fn reason(&self, found: Vec<Found>, has_value: bool) -> Reason {
+        let mut reason = self.brief(&found, has_value);
+        reason.notes.extend(self.held_back.iter().map(|note| (*note).to_owned()));
+        for Found { name, finding } in found {
+            for note in finding.notes {
+                if !reason.notes.contains(&note) {
+                    reason.notes.push(note);
+                }
+            }
+            reason.evidence.push(Evidence {
+                algorithm: interned(name),
+                admitted: finding.abstained.is_none(),
+                abstained: finding.abstained,
+                score: algorithms::bounded(finding.score),
+                direction: finding.direction,
+                numbers: finding.numbers,
+            });
+        }
+        reason
+    }
+}
+
+/// The shared text of a registered name: verdicts are many, names few.
+fn interned(name: &'static str) -> Arc<str> {
+    static NAMES: LazyLock<Vec<Arc<str>>> =
+        LazyLock::new(|| ALGORITHMS.iter().map(|entry| entry.name.into()).collect());
+    NAMES.iter().find(|have| ***have == *name).cloned().unwrap_or_else(|| name.into())
+}

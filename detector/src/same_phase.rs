@@ -1,0 +1,262 @@
+//! The same-phase baseline: the average, after removing extremes, of up to seven earlier days at the same time of day.
+//!
+//! `detector.md`, "Same-phase baseline". Days of the same class are searched back up to 28 days; a class with fewer
+//! than three such days falls back (holiday to weekend). A phase that a day skipped at a change of the clock borrows
+//! its neighbours.
+
+use chrono_tz::Tz;
+
+use crate::algorithm::DayClass;
+use crate::calendar::Calendar;
+use crate::civil::{self, Grid};
+use crate::history::{DAYS, History};
+use crate::settings::{Kind, SameDay, Settings};
+use crate::stats;
+
+/// How many samples the baseline wants.
+pub const WANTED: usize = 7;
+
+/// With fewer samples than this the baseline abstains.
+pub const FEWEST: usize = 3;
+
+/// Neighbours on each side whose residuals are pooled into the scale, by interval: the shorter, the more alike.
+fn pooled(grid: Grid) -> u32 {
+    match grid.step_secs {
+        0..=120 => 5,
+        121..=600 => 2,
+        601..=3_600 => 1,
+        _ => 0,
+    }
+}
+
+/// What makes a standard deviation of the MAD of residuals about each phase's own median, pooled over 2 w + 1 phases:
+/// rows n = 3..7, columns w = 0, 1, 2, 5 (n = 7 measured in `detector.md`, the others simulated the same way).
+const MAD_FACTOR: [[f64; 4]; 5] = [
+    [2.206, 2.700, 2.852, 3.038],
+    [2.018, 2.018, 2.029, 2.040],
+    [1.805, 1.946, 1.979, 2.011],
+    [1.761, 1.870, 1.879, 1.887],
+    [1.684, 1.765, 1.785, 1.800],
+];
+
+fn mad_factor(n: usize, w: u32) -> f64 {
+    let column = match w {
+        0 => 0,
+        1 => 1,
+        2 => 2,
+        _ => 3,
+    };
+    MAD_FACTOR[n.clamp(FEWEST, WANTED) - FEWEST][column]
+}
+
+/// A day that may lend a sample, and the phases it skipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The day.
+    pub day: i32,
+    skipped: Option<(u32, u32)>,
+}
+
+/// Which earlier days are alike to a day; made once a day.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DayPlan {
+    /// The day judged.
+    pub day: i32,
+    /// Its class.
+    pub class: DayClass,
+    alike: Vec<Candidate>,
+    fallback: Vec<Candidate>,
+}
+
+impl DayPlan {
+    /// The plan of a day.
+    pub fn new(day: i32, settings: &Settings, calendar: &Calendar, zone: Tz, grid: Grid) -> Self {
+        let class = calendar.day_class(day);
+        let alike = |wanted: DayClass| {
+            (1..=DAYS)
+                .map(|back| day - back)
+                .filter(|other| is_alike(*other, day, wanted, settings, calendar))
+                .map(|day| Candidate { day, skipped: civil::skipped(day, zone, grid) })
+                .collect()
+        };
+        let fallback = if class == DayClass::Holiday && settings.same_day != SameDay::Any {
+            alike(DayClass::Weekend)
+        } else {
+            Vec::new()
+        };
+        Self { day, class, alike: alike(class), fallback }
+    }
+}
+
+fn is_alike(other: i32, day: i32, class: DayClass, settings: &Settings, calendar: &Calendar) -> bool {
+    match settings.same_day {
+        SameDay::Any => true,
+        SameDay::Class => calendar.day_class(other) == class,
+        SameDay::Weekday => {
+            let same_weekday = (day - other) % 7 == 0 || class != calendar.day_class(day);
+            same_weekday && calendar.day_class(other) == class
+        }
+    }
+}
+
+/// Samples of earlier days at one phase, newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// The values; only the first `n` count.
+    pub values: [f32; WANTED],
+    /// How many.
+    pub n: usize,
+}
+
+impl Samples {
+    /// The values there are.
+    pub fn get(&self) -> &[f32] {
+        &self.values[..self.n]
+    }
+
+    fn gather(history: &History, days: &[Candidate], phase: u32) -> Self {
+        let mut found = Self::default();
+        for candidate in days {
+            if let Some(value) = sample(history, candidate, phase) {
+                found.values[found.n] = value;
+                found.n += 1;
+                if found.n == WANTED {
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What a day lends for a phase; for a skipped one the mean of the phases beside the gap.
+fn sample(history: &History, candidate: &Candidate, phase: u32) -> Option<f32> {
+    let Some((from, to)) = candidate.skipped.filter(|(from, to)| (*from..*to).contains(&phase)) else {
+        return history.learned(candidate.day, phase);
+    };
+    let before = from.checked_sub(1).and_then(|phase| history.learned(candidate.day, phase));
+    let after = history.learned(candidate.day, to);
+    match (before, after) {
+        (Some(a), Some(b)) => Some(f32::midpoint(a, b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Where the scale came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScaleSource {
+    /// The pooled MAD.
+    #[default]
+    Mad,
+    /// The pooled interquartile range, the MAD being 0.
+    Iqr,
+    /// The floor: resolution, square root of a count, half a per cent.
+    Floor,
+}
+
+impl ScaleSource {
+    /// Its name in `numbers`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mad => "mad",
+            Self::Iqr => "iqr",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// What is expected at a phase, and how far single values lie about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamePhase {
+    /// The samples it rests on.
+    pub samples: Samples,
+    /// Their trimmed mean.
+    pub expected: f64,
+    /// One standard deviation of a single value.
+    pub scale: f64,
+    /// Where the scale came from.
+    pub scale_source: ScaleSource,
+    /// Variance of the trimmed mean in units of scale squared.
+    pub v: f64,
+    /// Whether a holiday borrowed from weekends.
+    pub fell_back: bool,
+}
+
+impl SamePhase {
+    /// The baseline of a phase; `None` with fewer than three samples.
+    pub fn find(
+        history: &History,
+        plan: &DayPlan,
+        phase: u32,
+        settings: &Settings,
+        grid: Grid,
+        resolution: f64,
+    ) -> Option<Self> {
+        let mut days = &plan.alike;
+        let mut samples = Samples::gather(history, days, phase);
+        let fell_back = samples.n < FEWEST && !plan.fallback.is_empty();
+        if fell_back {
+            days = &plan.fallback;
+            samples = Samples::gather(history, days, phase);
+        }
+        if samples.n < FEWEST {
+            return None;
+        }
+        let mut sorted = samples;
+        stats::sort(&mut sorted.values[..samples.n]);
+        let expected = stats::trimmed_mean(sorted.get(), settings.trim);
+        let (scale, scale_source) = scale(history, days, phase, settings, grid, expected, resolution);
+        let v = stats::trimmed_variance(samples.n, settings.trim);
+        Some(Self { samples, expected, scale, scale_source, v, fell_back })
+    }
+}
+
+/// Residuals about each phase's own median, pooled over the neighbours.
+fn scale(
+    history: &History,
+    days: &[Candidate],
+    phase: u32,
+    settings: &Settings,
+    grid: Grid,
+    expected: f64,
+    resolution: f64,
+) -> (f64, ScaleSource) {
+    let w = pooled(grid);
+    let mut residuals = [0.0_f32; WANTED * 11];
+    let mut count = 0;
+    let mut phases_with_samples = 0_usize;
+    for neighbour in phase.saturating_sub(w)..=(phase + w).min(grid.phases - 1) {
+        let mut samples = Samples::gather(history, days, neighbour);
+        if samples.n < FEWEST {
+            continue;
+        }
+        phases_with_samples += 1;
+        let values = &mut samples.values[..samples.n];
+        stats::sort(values);
+        let middle = stats::sorted_median(values);
+        for value in values {
+            residuals[count] = crate::history::to_cell(f64::from(*value) - middle);
+            count += 1;
+        }
+    }
+    let residuals = &mut residuals[..count];
+    let tiny = expected.abs() * 1e-6;
+    let n = count / phases_with_samples.max(1);
+    let mut sizes = [0.0_f32; WANTED * 11];
+    sizes.iter_mut().zip(residuals.iter()).for_each(|(size, residual)| *size = residual.abs());
+    let mad = stats::median(&mut sizes[..count]) * mad_factor(n, w);
+    if mad > tiny {
+        return (mad, ScaleSource::Mad);
+    }
+    stats::sort(residuals);
+    let iqr = (stats::sorted_quantile(residuals, 0.75) - stats::sorted_quantile(residuals, 0.25)) / 1.349;
+    if iqr > tiny {
+        return (iqr, ScaleSource::Iqr);
+    }
+    let root = if settings.kind == Kind::Count { expected.max(0.0).sqrt() } else { 0.0 };
+    let floor = resolution.max(root).max(expected.abs() * 0.005);
+    (floor.max(SMALLEST_SCALE), ScaleSource::Floor)
+}
+
+/// The scale of a series that was always zero and of which nothing else is known.
+const SMALLEST_SCALE: f64 = 1e-9;

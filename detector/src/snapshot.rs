@@ -1,0 +1,88 @@
+//! The engine's state as bytes.
+//!
+//! ```text
+//! magic "TMDETSN1" | u32 LE CRC-32 of the rest | postcard: [series]
+//! ```
+//!
+//! A series carries the sampling it was learned under, so that a changed interval, kind or zone starts anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Labels, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Judging, Ledger};
+use crate::settings::{Kind, Settings};
+
+const MAGIC: &[u8; 8] = b"TMDETSN1";
+
+/// What of the settings decides whether a learned state still fits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sampling {
+    interval: Option<Duration>,
+    kind: Kind,
+    zone: String,
+}
+
+impl Sampling {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let zone = settings.timezone.name().to_owned();
+        Self { interval: settings.interval, kind: settings.kind, zone }
+    }
+}
+
+/// One series as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SavedSeries {
+    pub(crate) metric: Arc<str>,
+    pub(crate) labels: Labels,
+    pub(crate) sampling: Sampling,
+    pub(crate) newest: Timestamp,
+    pub(crate) ledger: Ledger,
+    pub(crate) judge: Vec<u8>,
+}
+
+/// Encodes series.
+pub(crate) fn encode<'a>(
+    series: impl Iterator<Item = (&'a Arc<Settings>, Timestamp, &'a Judging)>,
+) -> Vec<u8> {
+    let saved: Vec<SavedSeries> = series
+        .map(|(settings, newest, judging)| SavedSeries {
+            metric: settings.metric.clone(),
+            labels: judging.judge.series().labels.clone(),
+            sampling: Sampling::of(settings),
+            newest,
+            ledger: judging.ledger.clone(),
+            judge: judging.judge.save(),
+        })
+        .collect();
+    seal(postcard::to_allocvec(&saved).unwrap_or_default())
+}
+
+/// Decodes series.
+///
+/// # Errors
+/// When the bytes are no snapshot of this version, or damaged.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<SavedSeries>, String> {
+    postcard::from_bytes(open(bytes)?).map_err(|error| format!("snapshot is damaged: {error}"))
+}
+
+/// Puts magic and CRC before a body.
+pub(crate) fn seal(body: Vec<u8>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(body.len() + 12);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// The body behind magic and CRC, when both are right.
+pub(crate) fn open(bytes: &[u8]) -> Result<&[u8], String> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or("not a detector snapshot of this version")?;
+    let (crc, body) = rest.split_at_checked(4).ok_or("snapshot is cut off")?;
+    if crc32fast::hash(body).to_le_bytes() != *crc {
+        return Err("snapshot is damaged: its checksum is wrong".into());
+    }
+    Ok(body)
+}
