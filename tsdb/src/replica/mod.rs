@@ -1,28 +1,55 @@
 //! The consumer that feeds one store from the log.
+//!
+//! It reads `samples verdicts alerts pipeline` from the store's own position on, turns entries into points and writes
+//! them in bounded slices, in order. It holds nobody back: a store that is slow or down costs only its own lag, and the
+//! log keeps what it still needs.
+//!
+//! * A write that fails for now is tried again for ever, with growing waits and the store's own `Retry-After`.
+//! * A write that is refused for good is split until the points at fault stand alone; those are dropped, counted and
+//!   logged. One bad point never stops the rest.
+//! * The cursor `replica/<name>` in the log is committed once the store holds the points durably, never before. After
+//!   a crash the points since are written again, which changes nothing.
+
+mod metrics;
+mod progress;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, Positions, ReadLimit, SampleLog, WriteSamples};
-use prometheus_client::registry::Registry;
+use model::{
+    Clock, Positions, ReadBatch, ReadError, ReadLimit, SampleLog, Topic, Topics, WriteError, WriteSamples,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use self::metrics::ReplicaMetrics;
+use self::metrics::StoreMetrics;
+pub use self::progress::{Progress, Stopped};
+use self::write::Backoff;
+
+/// What a replica holds.
+const TOPICS: Topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts, Topic::Pipeline]);
 
 /// How a replica is fed.
 #[derive(Clone, Debug)]
 pub struct FollowOptions {
     /// How much one read of the log brings.
     pub batch: ReadLimit,
-    /// How many points one write takes.
+    /// How many points one write takes, exceeded by at most one entry's points.
     pub points_per_write: usize,
     /// How long one write may take before it is tried again.
     pub write_timeout: Duration,
     /// How long written points may wait for a flush (monotonic time).
     pub flush_interval: Duration,
+    /// How often the store drops what is older than its retention (monotonic time).
+    pub expire_interval: Duration,
     /// First wait after a failure; doubles up to `max_backoff`.
     pub min_backoff: Duration,
     /// Longest wait after a failure, unless the store asked for more.
     pub max_backoff: Duration,
+    /// How long the last flush may take at shutdown.
+    pub shutdown_timeout: Duration,
 }
 
 impl Default for FollowOptions {
@@ -32,72 +59,52 @@ impl Default for FollowOptions {
             points_per_write: 5_000,
             write_timeout: Duration::from_secs(30),
             flush_interval: Duration::from_secs(30),
+            expire_interval: Duration::from_secs(600),
             min_backoff: Duration::from_millis(100),
             max_backoff: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// The replicas' own health, for `/metrics`. One set for all replicas of the process.
-#[derive(Clone, Debug, Default)]
-pub struct ReplicaMetrics {}
-
-impl ReplicaMetrics {
-    /// Makes the metrics and registers them.
-    pub fn register(_registry: &mut Registry) -> Self {
-        Self::default()
-    }
-}
-
-/// How far a replica is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    visible: watch::Receiver<Positions>,
-}
-
-/// The replica was stopped before it got there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("replica was stopped before it reached the asked position")]
-pub struct Stopped;
-
-impl Progress {
-    /// The positions up to which every point is visible to readers of the store.
-    pub fn visible(&self) -> Positions {
-        self.visible.borrow().clone()
-    }
-
-    /// Completes once the store shows everything up to `positions`.
-    ///
-    /// # Errors
-    /// [`Stopped`] when the replica ends before.
-    pub async fn wait_until(&self, positions: &Positions) -> Result<(), Stopped> {
-        let mut visible = self.visible.clone();
-        visible.wait_for(|now| now.covers(positions)).await.map(drop).map_err(|_| Stopped)
-    }
-}
-
-/// Why a replica could not go on.
+/// Why a replica ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The store could not make its last points durable at shutdown; the next start replays them from the log.
-    #[error("store {replica} could not be flushed at shutdown")]
+    #[error(
+        "store {replica} could not be flushed at shutdown; its last points are replayed at the next start"
+    )]
     Flush {
         /// Which replica.
         replica: String,
         /// Why.
         #[source]
-        source: model::WriteError,
+        source: WriteError,
     },
 }
 
-/// One store and the consumer that feeds it. Consumer name in the log: `replica/<name of the store>`.
+/// One store and the consumer that feeds it.
+#[derive(Debug)]
 pub struct Replica {
-    log: Arc<dyn SampleLog>,
-    store: Arc<dyn WriteSamples>,
+    log: LogHandle,
+    store: StoreHandle,
+    consumer: String,
     options: FollowOptions,
     clock: Arc<dyn Clock>,
-    metrics: ReplicaMetrics,
+    metrics: StoreMetrics,
     visible: watch::Sender<Positions>,
+}
+
+/// What the consumer carries from one round to the next.
+struct Round {
+    /// Where to read on.
+    next: Positions,
+    /// What the log's cursor says.
+    committed: Option<Positions>,
+    /// What was written since the last flush.
+    unflushed: bool,
+    flush_at: Duration,
+    expire_at: Duration,
 }
 
 impl Replica {
@@ -109,22 +116,221 @@ impl Replica {
         clock: Arc<dyn Clock>,
         metrics: ReplicaMetrics,
     ) -> Self {
-        Self { log, store, options, clock, metrics, visible: watch::Sender::default() }
+        let consumer = format!("replica/{}", store.name());
+        let metrics = metrics.of_store(store.name());
+        let (log, store) = (LogHandle(log), StoreHandle(store));
+        Self { log, store, consumer, options, clock, metrics, visible: watch::Sender::default() }
     }
 
     /// How far it is; may be taken before it runs and outlives it.
     pub fn progress(&self) -> Progress {
-        Progress { visible: self.visible.subscribe() }
+        Progress::new(self.visible.subscribe())
     }
 
     /// Feeds the store until `shutdown`, then flushes it.
     ///
     /// # Errors
-    /// [`FollowError`]; every other failure is retried, counted and logged.
+    /// [`FollowError`] when the last flush fails; every other failure is retried, counted and logged.
     pub async fn follow(self, shutdown: CancellationToken) -> Result<(), FollowError> {
-        let _ = (&self.log, &self.options, &self.clock, &self.metrics);
-        shutdown.cancelled().await;
-        let flushed = self.store.flush().await;
-        flushed.map_err(|source| FollowError::Flush { replica: self.store.name().to_owned(), source })
+        let Some(mut round) = self.until(&shutdown, self.begin()).await else { return Ok(()) };
+        while !shutdown.is_cancelled() {
+            if self.until(&shutdown, self.turn(&mut round)).await.is_none() {
+                break;
+            }
+        }
+        self.end(&mut round).await
+    }
+
+    /// The future's value, or `None` when shutdown came first.
+    async fn until<R>(&self, shutdown: &CancellationToken, work: impl Future<Output = R>) -> Option<R> {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// Finds where to read on and registers the cursor, so that the log keeps what the store still needs.
+    async fn begin(&self) -> Round {
+        let stored = self.insist("ask its position", || self.store.0.position()).await;
+        let known = stored.or_else(|| self.log.0.committed(&self.consumer)).unwrap_or_default();
+        let next = self.rewound(known);
+        self.visible.send_replace(next.clone());
+        let now = self.clock.monotonic_now();
+        let mut round = Round {
+            next,
+            committed: self.log.0.committed(&self.consumer),
+            unflushed: false,
+            flush_at: now + self.options.flush_interval,
+            expire_at: now,
+        };
+        self.commit(&mut round).await;
+        round
+    }
+
+    /// A log shorter than the store's position is another log (the data folder was cleared): it is read from its
+    /// oldest entry, since replaying is harmless and skipping is not.
+    fn rewound(&self, mut known: Positions) -> Positions {
+        let end = self.log.0.end();
+        known.0.retain(|partition, offset| {
+            let ahead = *offset > end.next(partition);
+            if ahead {
+                tracing::warn!(
+                    replica = self.store.0.name(),
+                    %partition,
+                    offset,
+                    end = end.next(partition),
+                    "store is ahead of the log: reading the partition from its oldest entry"
+                );
+            }
+            !ahead
+        });
+        known
+    }
+
+    /// One batch, or a wait for one; then whatever is due.
+    async fn turn(&self, round: &mut Round) {
+        let batch = self.read(&round.next).await;
+        self.note_losses(&batch);
+        let idle = batch.entries.is_empty() && batch.next == round.next;
+        if !idle {
+            self.write_batch(&batch.entries, &round.next, &batch.next).await;
+            round.unflushed = true;
+            round.next = batch.next;
+            self.visible.send_replace(round.next.clone());
+        }
+        self.note_lag(&round.next);
+        self.upkeep(round, idle).await;
+        if idle {
+            self.wait(round).await;
+        }
+    }
+
+    /// Waits for new entries, or until a flush or an expiry is due.
+    async fn wait(&self, round: &Round) {
+        let now = self.clock.monotonic_now();
+        let due = if round.unflushed { round.flush_at.min(round.expire_at) } else { round.expire_at };
+        tokio::select! {
+            () = self.log.0.wait(&round.next) => {}
+            () = self.clock.sleep(due.saturating_sub(now)) => {}
+        }
+    }
+
+    async fn upkeep(&self, round: &mut Round, idle: bool) {
+        let now = self.clock.monotonic_now();
+        if now >= round.expire_at {
+            round.expire_at = now + self.options.expire_interval;
+            let dropped = self.insist("expire", || self.store.0.expire(self.clock.domain_now())).await;
+            if dropped > 0 {
+                tracing::info!(
+                    replica = self.store.0.name(),
+                    dropped,
+                    "dropped blocks older than the retention"
+                );
+            }
+        }
+        if now >= round.flush_at {
+            round.flush_at = now + self.options.flush_interval;
+            if round.unflushed {
+                self.insist("flush", || self.store.0.flush()).await;
+                round.unflushed = false;
+            }
+            self.commit(round).await;
+        } else if idle {
+            self.commit(round).await;
+        }
+    }
+
+    /// Moves the log's cursor to what the store holds durably.
+    async fn commit(&self, round: &mut Round) {
+        let stored = self.insist("ask its position", || self.store.0.position()).await;
+        let durable = stored.unwrap_or_else(|| round.next.clone());
+        if round.committed.as_ref() == Some(&durable) {
+            return;
+        }
+        let (log, consumer, positions) = (self.log.0.clone(), self.consumer.clone(), durable.clone());
+        let done = tokio::task::spawn_blocking(move || log.commit(&consumer, &positions)).await;
+        match done {
+            Ok(Ok(())) => round.committed = Some(durable),
+            Ok(Err(error)) => {
+                self.metrics.errors.inc();
+                tracing::warn!(replica = self.store.0.name(), %error, "cannot move the cursor; tried again later");
+            }
+            // The runtime is stopping; the cursor is only a lower bound.
+            Err(_) => {}
+        }
+    }
+
+    /// Reads a batch; a log that cannot be read is tried again for ever, since skipping would lose points silently.
+    async fn read(&self, from: &Positions) -> ReadBatch {
+        let mut backoff = Backoff::new(&self.options);
+        loop {
+            let (log, from, limit) = (self.log.0.clone(), from.clone(), self.options.batch);
+            let read = tokio::task::spawn_blocking(move || log.read(&from, TOPICS, limit)).await;
+            let problem = match read {
+                Ok(Ok(batch)) => return batch,
+                Ok(Err(error)) => describe(&error),
+                Err(stopped) => stopped.to_string(),
+            };
+            self.failed("read the log", &problem, &mut backoff, None).await;
+        }
+    }
+
+    /// Flushes within its deadline and leaves the cursor where the store is.
+    async fn end(&self, round: &mut Round) -> Result<(), FollowError> {
+        let replica = self.store.0.name().to_owned();
+        let flushed = tokio::select! {
+            flushed = self.store.0.flush() => flushed,
+            () = self.clock.sleep(self.options.shutdown_timeout) => Err(self.too_slow(self.options.shutdown_timeout)),
+        };
+        flushed.map_err(|source| FollowError::Flush { replica, source })?;
+        tokio::select! {
+            () = self.commit(round) => {}
+            () = self.clock.sleep(self.options.shutdown_timeout) => {}
+        }
+        Ok(())
+    }
+
+    fn note_lag(&self, next: &Positions) {
+        let end = self.log.0.end();
+        let lag: u64 = end.0.iter().map(|(partition, end)| end.saturating_sub(next.next(partition))).sum();
+        self.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
+    }
+
+    fn note_losses(&self, batch: &ReadBatch) {
+        self.metrics.unknown.inc_by(batch.unknown as u64);
+        if batch.lost_bytes > 0 {
+            self.metrics.lost_bytes.inc_by(batch.lost_bytes);
+            tracing::warn!(
+                replica = self.store.0.name(),
+                lost_bytes = batch.lost_bytes,
+                "retention released entries this store had not read: it is incomplete"
+            );
+        }
+    }
+}
+
+fn describe(error: &ReadError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// The log, shown in `Debug` without its content.
+struct LogHandle(Arc<dyn SampleLog>);
+
+impl std::fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SampleLog")
+    }
+}
+
+/// The store, shown in `Debug` by its name.
+struct StoreHandle(Arc<dyn WriteSamples>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name())
     }
 }

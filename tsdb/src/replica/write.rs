@@ -1,0 +1,152 @@
+//! Writing to a store that may be slow, down, or refuse a point.
+
+use std::time::Duration;
+
+use model::{Entry, Point, Positions, WriteError, Written};
+
+use super::{FollowOptions, Replica};
+use crate::points::entry_points;
+
+/// Of so many refused points of one write the reason is logged; the rest are counted.
+const LOGGED_REFUSALS: usize = 3;
+
+/// Growing waits between tries.
+pub(super) struct Backoff {
+    next: Duration,
+    max: Duration,
+    tries: u32,
+}
+
+impl Backoff {
+    pub(super) fn new(options: &FollowOptions) -> Self {
+        Self { next: options.min_backoff, max: options.max_backoff, tries: 0 }
+    }
+
+    /// How long to wait now: what the store asked for, else twice the time before.
+    fn step(&mut self, asked: Option<Duration>) -> Duration {
+        let wait = asked.map_or(self.next, |asked| asked.max(self.next));
+        self.next = (self.next * 2).min(self.max);
+        self.tries += 1;
+        wait
+    }
+}
+
+impl Replica {
+    /// Writes a batch's points in slices. Only the last slice covers the batch: positions between frames are not
+    /// known, and after a crash the whole batch is written again, which changes nothing.
+    pub(super) async fn write_batch(&self, entries: &[Entry], before: &Positions, after: &Positions) {
+        let mut points = Vec::new();
+        for entry in entries {
+            if points.len() >= self.options.points_per_write {
+                self.write_slice(&points, before, before).await;
+                points.clear();
+            }
+            points.extend(entry_points(entry));
+        }
+        self.write_slice(&points, before, after).await;
+    }
+
+    /// Writes points; when the store refuses them for good, halves them until those at fault stand alone. `after` is
+    /// said to be covered with the last of them and not before.
+    async fn write_slice(&self, points: &[Point], before: &Positions, after: &Positions) {
+        let mut todo = vec![points];
+        while let Some(slice) = todo.pop() {
+            let covered = if todo.is_empty() { after } else { before };
+            match self.write_insisting(slice, covered).await {
+                Ok(written) => self.note_written(&written),
+                Err(message) if slice.len() <= 1 => {
+                    self.note_refused(&[message], slice.len());
+                    if todo.is_empty() && !slice.is_empty() {
+                        todo.push(&[]);
+                    }
+                }
+                Err(_) => {
+                    let (first, second) = slice.split_at(slice.len() / 2);
+                    todo.extend([second, first]);
+                }
+            }
+        }
+    }
+
+    /// Writes until the store takes the points or refuses them for good, then with its reason.
+    async fn write_insisting(&self, points: &[Point], covered: &Positions) -> Result<Written, String> {
+        let mut backoff = Backoff::new(&self.options);
+        loop {
+            let written = tokio::select! {
+                written = self.store.0.write(points, covered) => written,
+                () = self.clock.sleep(self.options.write_timeout) => Err(self.too_slow(self.options.write_timeout)),
+            };
+            match written {
+                Ok(written) => return Ok(written),
+                Err(WriteError::Permanent { message, .. }) => return Err(message),
+                Err(WriteError::Transient { message, retry_after, .. }) => {
+                    self.failed("take points", &message, &mut backoff, retry_after).await;
+                }
+            }
+        }
+    }
+
+    /// Repeats an operation on the store until it succeeds.
+    pub(super) async fn insist<R, F: Future<Output = Result<R, WriteError>>>(
+        &self,
+        operation: &'static str,
+        work: impl Fn() -> F,
+    ) -> R {
+        let mut backoff = Backoff::new(&self.options);
+        loop {
+            let done = tokio::select! {
+                done = work() => done,
+                () = self.clock.sleep(self.options.write_timeout) => Err(self.too_slow(self.options.write_timeout)),
+            };
+            let (message, retry_after) = match done {
+                Ok(done) => return done,
+                Err(WriteError::Permanent { message, .. }) => (message, None),
+                Err(WriteError::Transient { message, retry_after, .. }) => (message, retry_after),
+            };
+            self.failed(operation, &message, &mut backoff, retry_after).await;
+        }
+    }
+
+    /// Counts a failure, logs the first of a row and every tenth, and waits.
+    pub(super) async fn failed(
+        &self,
+        operation: &'static str,
+        problem: &str,
+        backoff: &mut Backoff,
+        asked: Option<Duration>,
+    ) {
+        self.metrics.errors.inc();
+        let tries = backoff.tries + 1;
+        let wait = backoff.step(asked);
+        if tries % 10 == 1 {
+            tracing::warn!(replica = self.store.0.name(), operation, tries, ?wait, "store cannot: {problem}");
+        }
+        self.clock.sleep(wait).await;
+    }
+
+    pub(super) fn too_slow(&self, limit: Duration) -> WriteError {
+        WriteError::Transient {
+            replica: self.store.0.name().to_owned(),
+            message: format!("no answer within {} s", limit.as_secs_f64()),
+            retry_after: None,
+        }
+    }
+
+    fn note_written(&self, written: &Written) {
+        self.metrics.points.inc_by(written.points as u64);
+        if !written.refused.is_empty() {
+            self.note_refused(&written.refused, written.refused.len());
+        }
+    }
+
+    fn note_refused(&self, reasons: &[String], points: usize) {
+        self.metrics.refused.inc_by(points as u64);
+        for reason in reasons.iter().take(LOGGED_REFUSALS) {
+            tracing::warn!(
+                replica = self.store.0.name(),
+                points,
+                "point refused for good and dropped: {reason}"
+            );
+        }
+    }
+}
