@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use model::{MissedReason, Timestamp, Window};
 use serde::Serialize;
 
+use crate::ask::Asked;
+
 /// How one sampler fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SamplerHealth {
@@ -36,6 +38,30 @@ pub struct SamplerHealth {
     pub running: bool,
     /// Ticks that wait for the log to take them again.
     pub refused_ticks: u64,
+}
+
+impl SamplerHealth {
+    /// Notes what asking for a window brought.
+    pub(crate) fn note(&mut self, window: Window, now: Timestamp, asked: &Asked) {
+        self.running = false;
+        self.last_window = Some(window);
+        self.last_tick_at = Some(now);
+        self.last_duration_ms = u64::try_from(asked.duration.as_millis()).unwrap_or(u64::MAX);
+        match &asked.result {
+            Ok((rows, mapped)) => {
+                self.last_success_at = Some(now);
+                self.last_rows = rows.rows.len();
+                self.last_samples = mapped.samples.len();
+                (self.last_error, self.last_missed, self.consecutive_failures) = (None, None, 0);
+            }
+            Err(error) => {
+                (self.last_rows, self.last_samples) = (0, 0);
+                self.last_error = Some(error.message.clone());
+                self.last_missed = Some(error.reason);
+                self.consecutive_failures += 1;
+            }
+        }
+    }
 }
 
 /// A sampler's health, written by its task and read by anyone. Cheap to clone.

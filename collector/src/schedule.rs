@@ -26,7 +26,7 @@ pub struct Timetable {
 #[derive(Clone, Debug)]
 enum Plan {
     Interval(Duration),
-    Cron { plan: cron::CronPlan, window: Duration },
+    Cron { plan: Box<cron::CronPlan>, window: Duration },
 }
 
 /// The longest window.
@@ -58,7 +58,7 @@ impl Timetable {
             Schedule::Cron { expression, window } => {
                 let plan = cron::CronPlan::parse(expression).map_err(fail("cron"))?;
                 check_window(*window).map_err(fail("window"))?;
-                Plan::Cron { plan, window: *window }
+                Plan::Cron { plan: Box::new(plan), window: *window }
             }
         };
         Ok(Self { plan, zone })

@@ -58,6 +58,16 @@ pub enum Query {
     Http(Box<http::HttpQuery>),
 }
 
+impl Query {
+    /// The language's name in the configuration.
+    pub const fn language(&self) -> &'static str {
+        match self {
+            Self::Sql(_) => "sql",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
 /// When a sampler runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Schedule {

@@ -1,0 +1,85 @@
+//! Reading an answer: bounded, and its failures in words.
+
+use std::time::Duration;
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+use super::chain;
+use crate::SourceError;
+use crate::text::shown;
+
+/// So much of an error's body is read.
+const ERROR_BODY_BYTES: u64 = 4 << 10;
+/// So much of it is shown.
+const ERROR_BODY_CHARS: usize = 200;
+/// A longer wait is not believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// The body of a successful answer. Never holds more than `limit` bytes of it, however long it is.
+pub(super) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, SourceError> {
+    let status = response.status();
+    if !status.is_success() {
+        return Err(refusal(status, response).await);
+    }
+    let too_large =
+        || SourceError::invalid(format!("answer is larger than {limit} bytes (max_response_bytes)"));
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let (body, complete) = read(&mut response, limit).await?;
+    if complete { Ok(body) } else { Err(too_large()) }
+}
+
+async fn read(response: &mut Response, limit: u64) -> Result<(Vec<u8>, bool), SourceError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| transport(&e))? {
+        let room = usize::try_from(limit).unwrap_or(usize::MAX) - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk[..room]);
+            return Ok((body, false));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((body, true))
+}
+
+async fn refusal(status: StatusCode, mut response: Response) -> SourceError {
+    let wait = retry_after(response.headers());
+    let body = read(&mut response, ERROR_BODY_BYTES).await.map(|(body, _)| body).unwrap_or_default();
+    let text = shown(&String::from_utf8_lossy(&body), ERROR_BODY_CHARS);
+    let message = match text.as_str() {
+        "" => format!("HTTP {status}"),
+        text => format!("HTTP {status}: {text}"),
+    };
+    let passes = status.is_server_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let error = if passes { SourceError::transient(message) } else { SourceError::permanent(message) };
+    error.retry_after(wait)
+}
+
+/// Seconds, or a date, which is taken against the answer's own date: the clocks need not agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(secs) => Duration::from_secs(secs),
+        Err(_) => {
+            let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+            let now = chrono::DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?;
+            (until - now).to_std().unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// A failure between us and the server.
+pub(super) fn transport(error: &reqwest::Error) -> SourceError {
+    let message = chain(error);
+    if error.is_redirect() || error.is_builder() {
+        SourceError::permanent(message)
+    } else if error.is_connect() || error.is_timeout() {
+        SourceError::unreachable(message)
+    } else {
+        SourceError::transient(message)
+    }
+}

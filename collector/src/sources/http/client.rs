@@ -1,0 +1,114 @@
+//! The HTTP client of a source, and who it says it is.
+
+use model::Secret;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Proxy};
+use url::Url;
+
+use super::HttpConfig;
+use crate::SourceError;
+
+/// More redirects than this are an error.
+const MAX_REDIRECTS: usize = 5;
+/// A longer secret file is an error.
+const MAX_SECRET_BYTES: usize = 64 << 10;
+
+/// Makes the client. Reads the certificate file.
+pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing a race means that another one is installed: as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let mut builder = Client::builder()
+        .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")))
+        .redirect(same_origin_redirects())
+        .connect_timeout(config.connect_timeout.0)
+        .tls_danger_accept_invalid_certs(config.tls.insecure_skip_verify)
+        .no_proxy();
+    if let Some(file) = &config.tls.ca_file {
+        let pem = std::fs::read(file).map_err(|e| format!("cannot read ca_file {file}: {e}"))?;
+        let certificates = Certificate::from_pem_bundle(&pem)
+            .map_err(|e| format!("ca_file {file} is no PEM bundle: {e}"))?;
+        builder = builder.tls_certs_merge(certificates);
+    } else if base.scheme() == "http" {
+        // A machine without certificates can still ask an API without TLS.
+        builder = builder.tls_certs_only([]);
+    }
+    if let Some(proxy) = &config.proxy_url {
+        let proxy = Proxy::all(proxy.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|e| format!("cannot make an HTTP client: {}", super::chain(&e)))
+}
+
+/// Follows redirects within one origin only: credentials and headers go to nobody else.
+fn same_origin_redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let from = attempt.previous().last().map(Url::origin);
+        if attempt.previous().len() > MAX_REDIRECTS {
+            return attempt.error(format!("more than {MAX_REDIRECTS} redirects"));
+        }
+        if from.is_some_and(|from| from != attempt.url().origin()) {
+            let target = attempt.url().origin().ascii_serialization();
+            return attempt
+                .error(format!("redirected to {target}, which is another host: write its address"));
+        }
+        attempt.follow()
+    })
+}
+
+/// The headers of the source's configuration, files of secrets read now. Also the secrets, to keep them out of
+/// messages.
+pub(super) async fn headers(config: &HttpConfig) -> Result<(HeaderMap, Vec<String>), SourceError> {
+    let mut headers = HeaderMap::new();
+    let mut secrets = Vec::new();
+    for (name, value) in &config.headers {
+        insert(&mut headers, name, value.expose())?;
+        secrets.push(value.expose().to_owned());
+    }
+    if let Some(token) = secret(config.bearer_token.as_ref(), config.bearer_token_file.as_deref()).await? {
+        insert(&mut headers, AUTHORIZATION.as_str(), &format!("Bearer {token}"))?;
+        secrets.push(token);
+    }
+    if let Some(auth) = &config.basic_auth {
+        let password =
+            secret(auth.password.as_ref(), auth.password_file.as_deref()).await?.unwrap_or_default();
+        let pair = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            format!("{}:{password}", auth.username),
+        );
+        insert(&mut headers, AUTHORIZATION.as_str(), &format!("Basic {pair}"))?;
+        secrets.extend([password, pair]);
+    }
+    Ok((headers, secrets))
+}
+
+/// Adds a header whose value is never shown.
+pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SourceError> {
+    let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+        SourceError::permanent(format!("`{}` is not a header name", crate::text::shown(name, 60)))
+    })?;
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| SourceError::permanent(format!("the value of header `{name}` cannot be sent")))?;
+    value.set_sensitive(true);
+    headers.insert(key, value);
+    Ok(())
+}
+
+async fn secret(direct: Option<&Secret>, file: Option<&str>) -> Result<Option<String>, SourceError> {
+    match (direct, file) {
+        (Some(secret), _) => Ok(Some(secret.expose().to_owned())),
+        (None, None) => Ok(None),
+        (None, Some(file)) => {
+            let text = tokio::fs::read_to_string(file)
+                .await
+                .map_err(|e| SourceError::permanent(format!("cannot read the secret file {file}: {e}")))?;
+            if text.len() > MAX_SECRET_BYTES {
+                let message = format!("secret file {file} is larger than {MAX_SECRET_BYTES} bytes");
+                return Err(SourceError::permanent(message));
+            }
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+    }
+}
