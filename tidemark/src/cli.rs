@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use model::{HumanDuration, Timestamp};
 
+use crate::commands::detect::DetectArgs;
+use crate::commands::forecast::ForecastArgs;
+
 /// Watches business numbers and tells the right person when one of them leaves its normal course.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
@@ -36,7 +39,7 @@ pub(crate) struct GlobalArgs {
         value_hint = ValueHint::FilePath)]
     pub(crate) config: PathBuf,
     /// How results are printed.
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(short = 'o', long = "format", global = true, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: OutputFormat,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `info,collector=debug`.
     #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "TIDEMARK_LOG")]
@@ -100,6 +103,10 @@ pub(crate) enum Command {
     Reload,
     /// Replay stored history through the engine: what would have been sent.
     Backtest(BacktestArgs),
+    /// Judge CSV files.
+    Detect(DetectArgs),
+    /// Forecast CSV files.
+    Forecast(ForecastArgs),
     /// Notifications.
     #[command(subcommand)]
     Notify(NotifyCommand),

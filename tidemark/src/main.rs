@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod csv_io;
 mod exit;
 mod output;
 mod runtime;

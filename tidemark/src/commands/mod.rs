@@ -1,6 +1,8 @@
 //! The commands: one file each. This one finds the right one, sets up logs, and turns errors into exit codes.
 
 mod demo;
+pub(crate) mod detect;
+pub(crate) mod forecast;
 mod run;
 
 use std::error::Error;
@@ -109,6 +111,8 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
     match command {
         Command::Run(args) => run::run(context, args),
         Command::Demo(args) => demo::run(context, args),
+        Command::Detect(args) => detect::run(context, args),
+        Command::Forecast(args) => forecast::run(context, args),
         _ => Err(CommandError::new("not wired yet")),
     }
 }

@@ -4,13 +4,23 @@
 //! once with its line and column; a file with any error yields no [`Config`], so that a bad one never replaces a good
 //! one. Nothing here is durable and nothing waits.
 
+mod expand;
+mod explain;
 mod file;
 mod finding;
 mod http;
 mod judging;
+mod meaning;
 mod metrics;
+mod nearest;
+mod paths;
+mod pipeline;
+mod read;
+mod scalar;
+mod schema;
 mod size;
 mod storage;
+mod tree;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -25,6 +35,9 @@ use notifier::config::{Language, NotifierConfig, ReceiverConfig, RouteConfig};
 
 pub(crate) use file::ConfigFile;
 pub(crate) use finding::{Finding, Findings, Level, Place};
+pub(crate) use nearest::hint;
+pub(crate) use pipeline::Checked;
+pub(crate) use schema::schema;
 pub(crate) use storage::{EmbeddedReplica, ReplicaConfig};
 
 /// A configuration that passed every check. Immutable; paths in it are absolute or relative to the working folder.
@@ -36,20 +49,26 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, `${NAME}` from this process's environment.
     ///
     /// # Errors
-    /// Everything wrong with it.
+    /// Everything found in it, when any of that is an error.
     pub(crate) fn load(path: &Path) -> Result<Self, Findings> {
-        let failed = |text: &str, message: String| Findings {
-            file: path.to_owned(),
-            text: text.to_owned(),
-            all: vec![Finding::error(Place::START, message)],
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| failed("", error.to_string()))?;
-        let file: ConfigFile =
-            serde_saphyr::from_str(&text).map_err(|error| failed(&text, error.to_string()))?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(file), revision: 1 })
+        Self::check(path).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], and the warnings with it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn check(path: &Path) -> Result<(Self, Findings), Findings> {
+        let Checked { good, findings } = pipeline::check_file(path, &|name| std::env::var(name).ok());
+        match good {
+            Some((file, revision)) => {
+                Ok((Self { path: path.to_owned(), file: Arc::new(file), revision }, findings))
+            }
+            None => Err(findings),
+        }
     }
 
     /// The file it came from.
@@ -70,7 +89,7 @@ impl Config {
 
     /// The folder of everything Tidemark keeps.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        PathBuf::from(&self.file.data_dir)
+        pipeline::folder(&self.path).join(&self.file.data_dir)
     }
 
     /// Zone where nothing else is said.

@@ -6,6 +6,8 @@ use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::nearest::nearest;
+
 /// A time zone by its IANA name, such as `Asia/Shanghai`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -31,5 +33,36 @@ impl JsonSchema for Zone {
             "format": ZONE_FORMAT,
             "description": "A time zone by its IANA name, such as Asia/Shanghai, Europe/Berlin or UTC."
         })
+    }
+}
+
+/// Whether a text names a time zone.
+pub(crate) fn is_zone(text: &str) -> bool {
+    text.parse::<Tz>().is_ok()
+}
+
+/// `, did you mean ..?`, by the whole name or by the city alone.
+pub(crate) fn hint(text: &str) -> String {
+    let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+    let by_city = || {
+        let city = |name: &'static str| name.rsplit('/').next().unwrap_or(name);
+        let near = nearest(text, names().map(city))?;
+        names().find(|name| city(name) == near)
+    };
+    match nearest(text, names()).or_else(by_city) {
+        Some(near) => format!(", did you mean `{near}`?"),
+        None => ": write an IANA name such as Asia/Shanghai".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint;
+
+    #[test]
+    fn the_nearest_zone_is_named() {
+        assert_eq!(hint("Asia/Shangai"), ", did you mean `Asia/Shanghai`?");
+        assert_eq!(hint("shanghai"), ", did you mean `Asia/Shanghai`?");
+        assert_eq!(hint("nowhere at all"), ": write an IANA name such as Asia/Shanghai");
     }
 }

@@ -1,0 +1,79 @@
+//! The way of a file: bytes, tree with places, `${NAME}`, schema, paths, meaning, serde.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::expand::{self, Environment, Mask};
+use super::explain::Issue;
+use super::file::ConfigFile;
+use super::finding::{Finding, Findings, Level, Place};
+use super::tree::{self, Content, Node};
+use super::{meaning, paths, read, schema};
+
+/// What checking a file gave.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The configuration and its revision; `None` when there is any error.
+    pub(crate) good: Option<(ConfigFile, u64)>,
+    /// Everything found.
+    pub(crate) findings: Findings,
+}
+
+/// Checks a file.
+pub(crate) fn check_file(path: &Path, environment: Environment<'_>) -> Checked {
+    match read::read(path) {
+        Ok(text) => check_text(path, text, environment),
+        Err(finding) => {
+            let findings = Findings { file: path.to_owned(), text: String::new(), all: vec![finding] };
+            Checked { good: None, findings }
+        }
+    }
+}
+
+/// Checks a text as if it stood in this file.
+pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>) -> Checked {
+    let (root, mut all) = tree::parse(&text);
+    let mut good = None;
+    if let Some(mut root) = root {
+        let (mask, found) = expand::expand(&mut root, &text, environment);
+        let unexpanded = !found.is_empty();
+        all.extend(found);
+        let (found, revision) = check_tree(&mut root, path, &mask);
+        all.extend(found);
+        if !unexpanded && !all.iter().any(|finding| finding.level == Level::Error) {
+            match serde_json::from_value(root.to_value()) {
+                Ok(file) => good = Some((file, revision)),
+                Err(error) => all.push(Finding::error(Place::START, mask.apply(&error.to_string()))),
+            }
+        }
+    }
+    let findings = Findings { file: path.to_owned(), text, all }.tidy();
+    Checked { good, findings }
+}
+
+fn check_tree(root: &mut Node, path: &Path, mask: &Mask) -> (Vec<Finding>, u64) {
+    if !matches!(root.content, Content::Map(_)) {
+        let message = "expected a mapping of keys such as `version: 1`";
+        return (vec![Finding::error(root.place, message)], 0);
+    }
+    let mut issues = schema::check(root);
+    let mut hash = Sha256::new();
+    hash.update(root.to_value().to_string());
+    issues.extend(paths::resolve(root, &folder(path), &mut hash));
+    let found = meaning::check(root, &issues);
+    let all = issues.into_iter().map(|Issue { finding, .. }| finding).chain(found);
+    let masked = all.map(|finding| Finding { message: mask.apply(&finding.message), ..finding });
+    (masked.collect(), first_eight_bytes(hash))
+}
+
+/// The folder that relative paths start from.
+pub(super) fn folder(path: &Path) -> PathBuf {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .unwrap_or_else(|_| folder.to_owned())
+}
+
+fn first_eight_bytes(hash: Sha256) -> u64 {
+    hash.finalize().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
