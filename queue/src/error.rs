@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process, or this one, has the partition open for appending.
-    #[error("partition `{partition}` of the log {dir} is in use by process {holder}: stop it or choose another data_dir")]
+    #[error(
+        "partition `{partition}` of the log {dir} is in use by process {holder}: stop it or choose another data_dir"
+    )]
     InUse {
         /// The partition.
         partition: String,
@@ -18,6 +20,9 @@ pub enum OpenError {
     /// The name cannot be a partition's.
     #[error("`{0}` is not a partition name: 1 to 64 of a-z, 0-9, `_` and `-`")]
     PartitionName(String),
+    /// The folder was opened for reading.
+    #[error("log {0} was opened for reading alone")]
+    ReadOnly(PathBuf),
     /// A segment is damaged where it had been durable: not a torn write.
     #[error("log is damaged at {path} offset {offset}: {what}")]
     Damaged {

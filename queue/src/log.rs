@@ -1,20 +1,34 @@
 //! The port's face of a log folder.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use model::{
-    AppendError, Appended, Clock, LogStats, NewEntry, Positions, ProducerState, ReadBatch, ReadError, ReadLimit,
-    SampleLog, Topics,
+    AppendError, Appended, Clock, LogStats, NewEntry, Positions, ProducerState, ReadBatch, ReadError,
+    ReadLimit, SampleLog, Topics,
 };
+use tokio::sync::{mpsc, oneshot};
 
+use crate::frame::{FRAME_VERSION, KNOWN_TOPICS};
+use crate::partition::Partition;
+use crate::scan::Go;
+use crate::shared::{Shared, count};
+use crate::writer::{Request, Writer};
 use crate::{LogDir, LogOptions, OpenError, Recovery};
 
-/// One partition open for appending, with every partition of the folder to read; or, from
-/// [`Log::open_read_only`], the reading alone.
+/// One partition open for appending, with every partition of the folder to read; or the reading alone
+/// ([`LogDir::reader`], [`Log::open_read_only`]).
+///
+/// Closing, and dropping the last handle, writes what is queued, brings the derived files up to date and gives the lock
+/// back; both block for that long.
 #[derive(Debug)]
 pub struct Log {
     dir: LogDir,
+    /// Absent when reading alone; taken when closed.
+    sender: Mutex<Option<mpsc::Sender<Request>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Log {
@@ -33,9 +47,22 @@ impl Log {
     /// Opens the folder for reading: takes no lock, changes nothing, refuses appends and commits.
     ///
     /// # Errors
-    /// [`OpenError::Io`].
+    /// [`OpenError::Io`], also when there is no such folder.
     pub fn open_read_only(options: LogOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        Ok(Arc::new(Self { dir: LogDir::open(options, clock)? }))
+        Ok(LogDir::open_read_only(options, clock)?.reader())
+    }
+
+    pub(crate) fn reader(dir: LogDir) -> Self {
+        Self { dir, sender: Mutex::default(), writer: Mutex::default() }
+    }
+
+    pub(crate) fn start(dir: LogDir, partition: Arc<Partition>, writer: Writer) -> Result<Self, OpenError> {
+        let (sender, requests) = mpsc::channel(dir.shared.options.queue_frames.max(1));
+        let thread = std::thread::Builder::new()
+            .name(format!("queue-{}", partition.name))
+            .spawn(move || writer.run(requests))
+            .map_err(OpenError::io("start the writer of", &partition.dir))?;
+        Ok(Self { dir, sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
     }
 
     /// The folder it belongs to.
@@ -44,34 +71,168 @@ impl Log {
     }
 
     /// Writes what is queued, brings the derived files up to date and gives the lock back. Later appends are refused
-    /// as closed. Blocks; dropping the last handle does the same.
-    pub fn close(&self) {}
+    /// as closed; reading and committing go on. Blocks.
+    pub fn close(&self) {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = writer
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's writer panicked");
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.dir.shared
+    }
+
+    fn refresh(&self) -> Result<(), ReadError> {
+        let dir = &self.shared().options.dir;
+        self.shared().refresh().map_err(|source| ReadError::Io { path: dir.display().to_string(), source })
+    }
+
+    /// Reads one partition; its share of the limit is `limit`.
+    fn read_partition(
+        &self,
+        partition: &Partition,
+        from: u64,
+        topics: Topics,
+        limit: ReadLimit,
+        batch: &mut ReadBatch,
+    ) -> Result<(), ReadError> {
+        let wanted = model::Topic::ALL.iter().filter(|topic| topics.contains(**topic));
+        // Kinds this version does not know are looked at to be counted.
+        let wanted = wanted.fold(!KNOWN_TOPICS, |bits, topic| bits | 1 << *topic as u16);
+        let wants = |header: &crate::frame::FrameHeader| {
+            header.version <= FRAME_VERSION && header.topics & wanted != 0
+        };
+        let (before, mut bytes) = (batch.entries.len(), 0);
+        let next = partition.walk(from, wants, |header, body| {
+            bytes += header.total();
+            if let Some(body) = body {
+                let decoder = &self.shared().decoder;
+                let unknown =
+                    decoder.frame(&partition.name, header.offset, body, topics, &mut batch.entries)?;
+                batch.unknown += unknown;
+            } else if header.version > FRAME_VERSION {
+                batch.unknown += header.entries as usize;
+            }
+            let full = batch.entries.len() - before >= limit.entries || bytes >= limit.bytes as u64;
+            Ok(if full { Go::Stop } else { Go::On })
+        })?;
+        batch.next.0.insert(Arc::clone(&partition.name), next);
+        Ok(())
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 #[async_trait]
 impl SampleLog for Log {
-    async fn append(&self, _entries: Vec<NewEntry>) -> Result<Appended, AppendError> {
-        Err(AppendError::Closed)
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Appended, AppendError> {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = sender.ok_or(AppendError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        sender.send(Request { entries, reply }).await.map_err(|_| AppendError::Closed)?;
+        drop(sender);
+        answer.await.map_err(|_| AppendError::Closed)?
     }
-    fn read(&self, from: &Positions, _topics: Topics, _limit: ReadLimit) -> Result<ReadBatch, ReadError> {
-        Ok(ReadBatch { next: from.clone(), ..ReadBatch::default() })
+
+    fn read(&self, from: &Positions, topics: Topics, limit: ReadLimit) -> Result<ReadBatch, ReadError> {
+        self.refresh()?;
+        let mut batch = ReadBatch { next: from.clone(), ..ReadBatch::default() };
+        let ready: Vec<_> = self
+            .shared()
+            .partitions()
+            .into_iter()
+            .filter(|partition| partition.locate(from.next(&partition.name)).is_some())
+            .collect();
+        let share = ready.len().max(1);
+        let limit =
+            ReadLimit { entries: (limit.entries / share).max(1), bytes: (limit.bytes / share).max(1) };
+        for partition in ready {
+            let wanted = from.0.get(&partition.name).copied();
+            batch.lost_bytes += wanted.map_or(0, |wanted| partition.oldest().saturating_sub(wanted));
+            self.read_partition(&partition, wanted.unwrap_or(0), topics, limit, &mut batch)?;
+        }
+        count(&self.shared().counters.unknown_entries, batch.unknown as u64);
+        Ok(batch)
     }
-    async fn wait(&self, _from: &Positions) {
-        std::future::pending::<()>().await;
+
+    async fn wait(&self, from: &Positions) {
+        let shared = self.shared();
+        let mut changed = shared.subscribe();
+        loop {
+            if let Err(error) = self.refresh() {
+                tracing::warn!(%error, "cannot look for new frames");
+            }
+            let has_more =
+                |partition: &Arc<Partition>| partition.locate(from.next(&partition.name)).is_some();
+            if shared.partitions().iter().any(has_more) {
+                return;
+            }
+            tokio::select! {
+                result = changed.changed() => if result.is_err() { return },
+                () = shared.clock.sleep(shared.options.poll) => {}
+            }
+        }
     }
-    fn last(&self, _producer: &str) -> Option<ProducerState> {
-        None
+
+    fn last(&self, producer: &str) -> Option<ProducerState> {
+        if let Err(error) = self.refresh() {
+            tracing::warn!(%error, "cannot look for new frames");
+        }
+        let states = self.shared().partitions().into_iter().filter_map(|partition| partition.last(producer));
+        states.max_by_key(|state| state.sequence)
     }
+
     fn end(&self) -> Positions {
-        Positions::default()
+        self.shared().end()
     }
-    fn commit(&self, _consumer: &str, _positions: &Positions) -> Result<(), AppendError> {
-        Err(AppendError::Closed)
+
+    fn commit(&self, consumer: &str, positions: &Positions) -> Result<(), AppendError> {
+        let shared = self.shared();
+        let mut cursors = shared.cursors();
+        let path = cursors.path(consumer).display().to_string();
+        if shared.read_only {
+            let source =
+                io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "log was opened for reading alone");
+            return Err(AppendError::Io { path, source });
+        }
+        let end = shared.end();
+        let durable = |(partition, offset): (&Arc<str>, &u64)| {
+            let end = end.0.get(partition).copied();
+            (Arc::clone(partition), end.map_or(*offset, |end| end.min(*offset)))
+        };
+        let positions = Positions(positions.0.iter().map(durable).collect());
+        let changed = cursors.change(consumer, |cursor| cursor.positions = Some(positions));
+        changed.map_err(|source| AppendError::Io { path, source })
     }
-    fn committed(&self, _consumer: &str) -> Option<Positions> {
-        None
+
+    fn committed(&self, consumer: &str) -> Option<Positions> {
+        self.shared().cursors().get(consumer)?.positions.clone()
     }
+
     fn stats(&self) -> LogStats {
-        LogStats::default()
+        let shared = self.shared();
+        let partitions = shared.partitions();
+        let mut stats = LogStats { max_bytes: shared.options.max_bytes, ..LogStats::default() };
+        stats.bytes = partitions.iter().map(|partition| partition.bytes()).sum();
+        stats.segments = partitions.iter().map(|partition| partition.segments().len()).sum();
+        for cursor in shared.cursors().iter() {
+            let behind = |partition: &Arc<Partition>| {
+                let from = cursor.next(&partition.name).max(partition.oldest());
+                if partition.locate(from).is_none() { 0 } else { partition.end() - from }
+            };
+            stats.lag_bytes.insert(cursor.consumer.clone(), partitions.iter().map(behind).sum());
+            if cursor.missed_bytes > 0 {
+                stats.incomplete.insert(cursor.consumer.clone(), cursor.missed_bytes);
+            }
+        }
+        stats
     }
 }

@@ -1,0 +1,161 @@
+//! The windows that begin on one day (UTC): an open-addressing table in a memory-mapped file.
+//!
+//! What is set is visible at once and durable after [`DayFile::flush`]. The table only ever lags behind the log: a slot
+//! is set after the frame it speaks of is durable, so whatever a crash leaves of it is made whole by setting the slots of
+//! the frames since the last checkpoint again.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use memmap2::MmapMut;
+
+use super::Slot;
+use crate::frame::{u32_at, u64_at};
+
+const MAGIC: [u8; 8] = *b"TDMKIX01";
+const HEADER: usize = 64;
+const SLOT: usize = 16;
+/// Slots of a new table; must be a power of two.
+const FIRST_SLOTS: usize = 4096;
+
+/// One day's table.
+#[derive(Debug)]
+pub(crate) struct DayFile {
+    path: PathBuf,
+    map: MmapMut,
+    slots: usize,
+    used: usize,
+}
+
+impl DayFile {
+    /// Opens the day's table, making an empty one when there is none.
+    pub(crate) fn open(path: &Path, day: i64) -> io::Result<Self> {
+        if !path.exists() {
+            return Self::create(path, day, FIRST_SLOTS, std::iter::empty());
+        }
+        let slots = check(path, day)?;
+        let map = map(path)?;
+        let mut file = Self { path: path.to_path_buf(), map, slots, used: 0 };
+        file.used = file.entries().count();
+        Ok(file)
+    }
+
+    /// What the table holds for a key.
+    pub(crate) fn get(&self, key: u64) -> Option<Slot> {
+        let at = self.place(key)?;
+        (u64_at(&self.map, at) == key).then(|| self.slot(at))
+    }
+
+    /// Sets a key's slot unless the table holds a higher revision. Grows the file when it becomes too full.
+    pub(crate) fn set(&mut self, key: u64, slot: Slot) -> io::Result<()> {
+        if (self.used + 1) * 8 > self.slots * 5 {
+            self.grow()?;
+        }
+        let at = self.place(key).ok_or_else(|| io::Error::other("index table is full"))?;
+        if u64_at(&self.map, at) == key {
+            if self.slot(at).revision > slot.revision {
+                return Ok(());
+            }
+        } else {
+            self.used += 1;
+        }
+        write_slot(&mut self.map[at..at + SLOT], key, slot);
+        Ok(())
+    }
+
+    /// Makes the table durable.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.map.flush()
+    }
+
+    /// Byte position of the key's slot, or of the empty one where it belongs.
+    fn place(&self, key: u64) -> Option<usize> {
+        let mask = self.slots - 1;
+        let home = (key >> 8) as usize & mask;
+        (0..self.slots)
+            .map(|step| HEADER + ((home + step) & mask) * SLOT)
+            .find(|at| matches!(u64_at(&self.map, *at), found if found == key || found == 0))
+    }
+
+    fn slot(&self, at: usize) -> Slot {
+        Slot { revision: u32_at(&self.map, at + 8), crc: u32_at(&self.map, at + 12) }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (u64, Slot)> {
+        let places = (0..self.slots).map(|i| HEADER + i * SLOT);
+        places.filter_map(|at| match u64_at(&self.map, at) {
+            0 => None,
+            key => Some((key, self.slot(at))),
+        })
+    }
+
+    fn grow(&mut self) -> io::Result<()> {
+        let day = u64_at(&self.map, 8).cast_signed();
+        *self = Self::create(&self.path, day, self.slots * 2, self.entries())?;
+        Ok(())
+    }
+
+    /// Writes a whole table beside the old one and puts it in its place. The blocks are written, not left as a hole, so
+    /// that a full disk is an error here and not a fault when a page is touched later.
+    fn create(
+        path: &Path,
+        day: i64,
+        slots: usize,
+        entries: impl Iterator<Item = (u64, Slot)>,
+    ) -> io::Result<Self> {
+        let mut bytes = vec![0; HEADER + slots * SLOT];
+        bytes[..HEADER].copy_from_slice(&header(day, slots));
+        let (mask, mut used) = (slots - 1, 0);
+        for (key, slot) in entries {
+            let mut i = (key >> 8) as usize & mask;
+            while u64_at(&bytes, HEADER + i * SLOT) != 0 {
+                i = (i + 1) & mask;
+            }
+            write_slot(&mut bytes[HEADER + i * SLOT..HEADER + (i + 1) * SLOT], key, slot);
+            used += 1;
+        }
+        let temporary = path.with_extension("tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        Ok(Self { path: path.to_path_buf(), map: map(path)?, slots, used })
+    }
+}
+
+/// Checks header and size without touching the slots; gives their number.
+pub(crate) fn check(path: &Path, day: i64) -> io::Result<usize> {
+    let mut head = [0; HEADER];
+    let file = File::open(path)?;
+    let have = crate::disk::read_up_to(&file, &mut head, 0)?;
+    let slots = usize::try_from(u64_at(&head, 16)).unwrap_or(0);
+    let sound = have == HEADER
+        && head == header(day, slots)
+        && slots.is_power_of_two()
+        && file.metadata()?.len() == (HEADER + slots * SLOT) as u64;
+    if sound { Ok(slots) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "not a sound index table")) }
+}
+
+fn header(day: i64, slots: usize) -> [u8; HEADER] {
+    let mut out = [0; HEADER];
+    out[0..8].copy_from_slice(&MAGIC);
+    out[8..16].copy_from_slice(&day.to_le_bytes());
+    out[16..24].copy_from_slice(&(slots as u64).to_le_bytes());
+    let crc = crc32fast::hash(&out[0..24]);
+    out[24..28].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+fn write_slot(out: &mut [u8], key: u64, slot: Slot) {
+    out[0..8].copy_from_slice(&key.to_le_bytes());
+    out[8..12].copy_from_slice(&slot.revision.to_le_bytes());
+    out[12..16].copy_from_slice(&slot.crc.to_le_bytes());
+}
+
+fn map(path: &Path) -> io::Result<MmapMut> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    // SAFETY: the file belongs to this partition, whose lock this process holds, and is only replaced as a whole (by
+    // rename), never cut: nobody changes the mapped bytes or takes them away while the map lives.
+    unsafe { MmapMut::map_mut(&file) }
+}

@@ -1,0 +1,3 @@
+//! The messages of `proto/log.proto`, as the compiler made them (a test compares).
+
+include!("generated/tidemark.log.v1.rs");
