@@ -334,3 +334,6 @@ impl std::fmt::Debug for StoreHandle {
         f.write_str(self.0.name())
     }
 }
+
+#[cfg(test)]
+mod tests;
