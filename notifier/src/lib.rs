@@ -12,6 +12,7 @@
 pub mod channel;
 pub mod channels;
 pub mod config;
+pub mod incident;
 pub mod interval;
 pub mod matcher;
 pub mod message;
@@ -20,6 +21,7 @@ mod notifier;
 pub mod plan;
 pub mod route;
 pub mod stages;
+pub mod store;
 mod validate;
 pub mod view;
 

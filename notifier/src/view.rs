@@ -210,6 +210,19 @@ pub struct DeliveryView {
     pub merged_into: Option<i64>,
 }
 
+/// One attempt of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Civil time it began.
+    pub started_at: Timestamp,
+    /// How long it took.
+    pub millis: u64,
+    /// `delivered`, `accepted`, `transient`, `permanent` or `unknown`.
+    pub outcome: String,
+    /// The provider's answer or what went wrong.
+    pub detail: String,
+}
+
 /// What a try of one channel gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelTest {
