@@ -3,6 +3,9 @@
 //! A source is built once and shared by its samplers; it bounds how many queries run at once, so that a hung one costs
 //! its own samplers their ticks and nobody else anything.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

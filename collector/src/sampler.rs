@@ -5,6 +5,9 @@
 //! (`full`) in memory and goes in before the next one. What is in memory only is lost by a crash and found again at the
 //! start, as ticks due since the last entry (`down`). A clock set back repeats no tick: the sampler waits.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

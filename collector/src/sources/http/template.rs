@@ -92,6 +92,10 @@ mod tests {
             Ok("2023-11-14%2022:13:20")
         );
         let messages = ["{{ begin }}", "{{ start", "{{}}"].map(|bad| fill(bad).unwrap_err());
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        unknown placeholder `begin`: there are start, end, start_ms, end_ms, start_s, end_s, start_text, end_text
+        `{{` is not closed by `}}`
+        unknown placeholder ``: there are start, end, start_ms, end_ms, start_s, end_s, start_text, end_text
+        "#);
     }
 }

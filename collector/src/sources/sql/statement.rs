@@ -143,7 +143,18 @@ mod tests {
         .into_iter()
         .map(|sql| check(sql).unwrap_err())
         .collect();
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        statement is empty
+        statement is empty
+        statement begins with `DELETE`: only SELECT and WITH are run
+        statement begins with `PRAGMA`: only SELECT and WITH are run
+        there is a second statement after `;`: write one
+        there is a second statement after `;`: write one
+        unknown parameter `:begin`: there are :start, :end, :start_ms, :end_ms, :start_s, :end_s, :start_text, :end_text
+        unknown parameter `?1`: there are :start, :end, :start_ms, :end_ms, :start_s, :end_s, :start_text, :end_text
+        unknown parameter `@start`: there are :start, :end, :start_ms, :end_ms, :start_s, :end_s, :start_text, :end_text
+        a text that begins with ' is not closed
+        "#);
     }
 
     proptest::proptest! {
