@@ -12,12 +12,15 @@
 pub mod channel;
 pub mod channels;
 pub mod config;
+pub mod engine;
+mod error;
 pub mod incident;
 pub mod interval;
 pub mod matcher;
 pub mod message;
 mod metrics;
 mod notifier;
+mod outbox;
 pub mod plan;
 pub mod route;
 pub mod stages;
@@ -26,6 +29,8 @@ mod validate;
 pub mod view;
 
 pub use config::{Language, NotifierConfig};
+pub use error::NotifierError;
 pub use metrics::{DeliveryLabels, NotifierMetrics, ReasonLabels, StateLabels};
-pub use notifier::{Notifier, NotifierError, Reader, open_read_only, probe};
+pub use notifier::{Notifier, open_read_only, probe, test_receiver};
+pub use store::Reader;
 pub use validate::{Problem, validate};

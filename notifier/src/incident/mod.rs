@@ -18,6 +18,8 @@ use crate::message::sentence::Told;
 use crate::view::AlertState;
 
 pub use book::Book;
+pub use flush::Now;
+pub(crate) use flush::key;
 
 /// What is to be done with an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::StoreError;
 use super::sqlite::{alert, damaged, from_json, optional_time, parsed, positions, time};
+use crate::NotifierError;
 use crate::incident::Alert;
-use crate::matcher::{LabelMatcher, MatcherError, all_match, parse_matchers};
+use crate::matcher::{LabelMatcher, all_match, parse_matchers};
 use crate::message::sentence::in_every_language;
 use crate::view::{
     AlertDetail, AlertFilter, AlertView, AttemptView, DeliveryState, DeliveryView, SuppressionView,
@@ -21,17 +22,6 @@ use crate::view::{
 
 /// How many alerts a list holds when nothing is said.
 const DEFAULT_LIMIT: usize = 1_000;
-
-/// Why a question got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadStateError {
-    /// A matcher of the filter is none.
-    #[error(transparent)]
-    Matcher(MatcherError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(StoreError),
-}
 
 /// Reads the notifier's state. Its calls touch the disk: call them where blocking is allowed. Cheap to clone; readers
 /// wait for each other but not for the notifier.
@@ -77,11 +67,9 @@ impl Reader {
         &self,
         what: &'static str,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        question(&self.lock()).map_err(|error| StoreError {
-            what,
-            place: self.place.to_string(),
-            source: error.into(),
+    ) -> Result<T, NotifierError> {
+        question(&self.lock()).map_err(|error| {
+            NotifierError::Store(StoreError { what, place: self.place.to_string(), source: error.into() })
         })
     }
 
@@ -92,29 +80,28 @@ impl Reader {
     /// Alerts, the last changed first.
     ///
     /// # Errors
-    /// [`ReadStateError`].
-    pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertView>, ReadStateError> {
+    /// [`NotifierError`].
+    pub fn alerts(&self, filter: &AlertFilter) -> Result<Vec<AlertView>, NotifierError> {
         let mut matchers = Vec::new();
         for text in &filter.matchers {
-            matchers.extend(parse_matchers(text).map_err(ReadStateError::Matcher)?);
+            matchers.extend(parse_matchers(text).map_err(NotifierError::Matcher)?);
         }
         self.ask("list alerts", |connection| alerts(connection, filter, &matchers))
-            .map_err(ReadStateError::Store)
     }
 
     /// One alert with all that is known of it.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn alert(&self, id: AlertId) -> Result<Option<AlertDetail>, StoreError> {
+    /// [`NotifierError::Store`].
+    pub fn alert(&self, id: AlertId) -> Result<Option<AlertDetail>, NotifierError> {
         self.ask("read an alert", |connection| detail(connection, id))
     }
 
     /// Deliveries, the newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn deliveries(&self, limit: usize) -> Result<Vec<DeliveryView>, StoreError> {
+    /// [`NotifierError::Store`].
+    pub fn deliveries(&self, limit: usize) -> Result<Vec<DeliveryView>, NotifierError> {
         self.ask("list deliveries", |connection| {
             let mut statement =
                 connection.prepare_cached(&format!("{DELIVERY} ORDER BY d.id DESC LIMIT ?1"))?;
@@ -126,8 +113,8 @@ impl Reader {
     /// The attempts of a delivery, in order.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn attempts(&self, delivery: i64) -> Result<Vec<AttemptView>, StoreError> {
+    /// [`NotifierError::Store`].
+    pub fn attempts(&self, delivery: i64) -> Result<Vec<AttemptView>, NotifierError> {
         self.ask("list attempts", |connection| {
             let mut statement =
                 connection.prepare_cached("SELECT * FROM attempts WHERE delivery_id = ?1 ORDER BY id")?;
@@ -146,8 +133,8 @@ impl Reader {
     /// Alerts that fired and of which nobody was told, that are not suppressed and for which nothing is under way.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn unaccounted(&self) -> Result<Vec<Unaccounted>, StoreError> {
+    /// [`NotifierError::Store`].
+    pub fn unaccounted(&self) -> Result<Vec<Unaccounted>, NotifierError> {
         self.ask("look for unaccounted alerts", |connection| {
             let mut statement = connection.prepare_cached(UNACCOUNTED)?;
             let rows = statement.query_map([], |row| {
@@ -161,8 +148,8 @@ impl Reader {
     /// How far the log is consumed.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn positions(&self) -> Result<Positions, StoreError> {
+    /// [`NotifierError::Store`].
+    pub fn positions(&self) -> Result<Positions, NotifierError> {
         self.ask("read the position", positions)
     }
 }

@@ -1,0 +1,377 @@
+//! The steps of the notifier, each one transaction: consume, settle the backlog, keep the timers, lease, finish.
+//!
+//! A step first changes the book in memory, then writes the difference; when the writing fails the book is thrown away
+//! and loaded again, so that the book never knows more than the database.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::{Body, Clock, Positions, ReadLimit, SampleLog, Timestamp, Topic, Topics};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::NotifierError;
+use crate::incident::{Book, Now};
+use crate::metrics::{NotifierMetrics, ReasonLabels, StateLabels};
+use crate::plan::Plan;
+use crate::store::{Finished, Lease, Step, Store, StoreError};
+use crate::view::{AlertState, DeliveryState};
+
+/// Name of the notifier's cursor in the log.
+pub const CONSUMER: &str = "notifier";
+
+/// How much one transaction consumes.
+const BATCH: ReadLimit = ReadLimit { entries: 2_000, bytes: 4 << 20 };
+
+/// How often a position that moved past entries of other topics alone is written: every frame of samples wakes the
+/// notifier, but only alerts are worth a transaction.
+const KEEP_POSITION_EVERY: Duration = Duration::from_secs(60);
+
+/// What a step of consuming did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    /// How many transitions were taken in.
+    pub transitions: usize,
+    /// Whether that was the end of the log.
+    pub caught_up: bool,
+}
+
+struct State {
+    store: Box<dyn Store>,
+    book: Book,
+    positions: Positions,
+    plan: Arc<Plan>,
+    /// Monotonic time the position was last written.
+    kept_at: Duration,
+    /// A step failed: the book is to be loaded before the next one.
+    stale: bool,
+    last_now: Timestamp,
+}
+
+/// The notifier without its tasks.
+pub struct Engine {
+    state: Mutex<State>,
+    log: Arc<dyn SampleLog>,
+    clock: Arc<dyn Clock>,
+    metrics: NotifierMetrics,
+    /// Counts changes of the outbox: whoever delivers looks again.
+    outbox: watch::Sender<u64>,
+}
+
+impl Engine {
+    /// Takes up what the store holds: deliveries that were under way go back to the queue, open alerts are routed by
+    /// this plan.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn new(
+        mut store: Box<dyn Store>,
+        plan: Arc<Plan>,
+        log: Arc<dyn SampleLog>,
+        clock: Arc<dyn Clock>,
+        metrics: NotifierMetrics,
+    ) -> Result<Self, NotifierError> {
+        let released = store.release_leases(clock.civil_now()).map_err(NotifierError::Store)?;
+        if released > 0 {
+            tracing::info!(
+                deliveries = released,
+                "deliveries whose outcome is unknown are sent again with their key"
+            );
+        }
+        let state = State {
+            store,
+            book: Book::default(),
+            positions: Positions::default(),
+            plan: Arc::clone(&plan),
+            kept_at: Duration::ZERO,
+            stale: true,
+            last_now: Timestamp::MIN,
+        };
+        let engine = Self { state: Mutex::new(state), log, clock, metrics, outbox: watch::Sender::new(0) };
+        engine.apply(plan)?;
+        engine.commit_cursor();
+        Ok(engine)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Now {
+        Now { domain: self.clock.domain_now(), civil: self.clock.civil_now() }
+    }
+
+    /// Runs a step: changes the book, writes the difference.
+    fn step<T>(
+        &self,
+        work: impl FnOnce(&mut State, Now) -> Result<T, NotifierError>,
+    ) -> Result<T, NotifierError> {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.stale {
+            state.reload().map_err(NotifierError::Store)?;
+        }
+        let plan = Arc::clone(&state.plan);
+        if now.domain < state.last_now {
+            state.book.heal_timers(now.domain, &plan);
+        }
+        state.last_now = now.domain;
+        state.stale = true;
+        let value = work(&mut state, now)?;
+        if state.book.is_changed() {
+            let step = state.book.take_step(now.civil);
+            state.store.commit(&step).map_err(NotifierError::Store)?;
+            if let Some(positions) = &step.positions {
+                state.positions = positions.clone();
+            }
+            self.count(&step, &mut state);
+        }
+        state.stale = false;
+        Ok(value)
+    }
+
+    fn count(&self, step: &Step, state: &mut State) {
+        for suppression in &step.suppressions {
+            let reason = suppression.reason.split(':').next().unwrap_or_default().to_owned();
+            self.metrics.suppressed.get_or_create(&ReasonLabels { reason }).inc();
+        }
+        self.metrics.transitions.inc_by(step.transitions.len() as u64);
+        for alert_state in [AlertState::Pending, AlertState::Firing] {
+            let labels = StateLabels { state: alert_state.as_str() };
+            self.metrics.alerts.get_or_create(&labels).set(state.book.count(alert_state) as i64);
+        }
+        if !step.notifications.is_empty() || !step.released.is_empty() {
+            self.outbox_changed(state);
+        }
+    }
+
+    fn outbox_changed(&self, state: &mut State) {
+        if let Ok(depth) = state.store.queue_depth() {
+            self.metrics.queue_depth.set(depth.cast_signed());
+        }
+        self.outbox.send_modify(|count| *count += 1);
+    }
+
+    /// Takes in the next transitions of the log.
+    ///
+    /// # Errors
+    /// [`NotifierError::Log`] or [`NotifierError::Store`]; nothing was consumed then.
+    pub fn consume(&self) -> Result<Consumed, NotifierError> {
+        let consumed = self.step(|state, now| {
+            let from = state.positions.clone();
+            let batch =
+                self.log.read(&from, Topics::of(&[Topic::Alerts]), BATCH).map_err(NotifierError::Log)?;
+            if batch.lost_bytes > 0 {
+                tracing::error!(
+                    bytes = batch.lost_bytes,
+                    "the log was shortened before the notifier had read it"
+                );
+                self.metrics.lost_bytes.inc_by(batch.lost_bytes);
+            }
+            let plan = Arc::clone(&state.plan);
+            let mut transitions = 0;
+            for entry in batch.entries {
+                if let Body::Alert(transition) = entry.body {
+                    state.book.consume(entry.position, *transition, now.domain, &plan);
+                    transitions += 1;
+                }
+            }
+            let caught_up = batch.next == from || batch.next.covers(&self.log.end());
+            let idle = self.clock.monotonic_now().saturating_sub(state.kept_at);
+            let keep = transitions > 0 || (batch.next != from && idle >= KEEP_POSITION_EVERY);
+            if keep {
+                state.kept_at = self.clock.monotonic_now();
+                state.book.advance(batch.next);
+            } else {
+                state.positions = batch.next;
+            }
+            Ok((Consumed { transitions, caught_up }, keep))
+        });
+        let (consumed, kept) = consumed?;
+        if kept {
+            self.commit_cursor();
+        }
+        Ok(consumed)
+    }
+
+    /// Tells the log what is consumed for good: it may release what lies before.
+    fn commit_cursor(&self) {
+        let positions = self.positions();
+        if let Err(error) = self.log.commit(CONSUMER, &positions) {
+            tracing::warn!(%error, "cannot move the notifier's cursor; the next commit tries again");
+        }
+    }
+
+    /// The backlog is at its end: what was held is told or goes into a digest.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn settle(&self) -> Result<(), NotifierError> {
+        self.step(|state, now| {
+            if state.book.waits_for_backlog() {
+                let plan = Arc::clone(&state.plan);
+                state.book.settle_backlog(now, &plan);
+            }
+            Ok(())
+        })
+    }
+
+    /// Flushes the groups and merges the waiting messages whose time has come.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn keep_timers(&self) -> Result<(), NotifierError> {
+        self.step(|state, now| {
+            let plan = Arc::clone(&state.plan);
+            for receiver in state.book.due_merges(now.domain) {
+                let waiting = state.store.waiting(&receiver).map_err(NotifierError::Store)?;
+                state.book.merge(&receiver, waiting, now, &plan);
+            }
+            state.book.flush_due(now, &plan);
+            Ok(())
+        })
+    }
+
+    /// Domain time of the next timer.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.lock().book.next_timer()
+    }
+
+    /// Whether something waits for the end of the backlog.
+    pub fn waits_for_backlog(&self) -> bool {
+        self.lock().book.waits_for_backlog()
+    }
+
+    /// How far the log is consumed.
+    pub fn positions(&self) -> Positions {
+        self.lock().positions.clone()
+    }
+
+    /// The plan that is followed.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.lock().plan)
+    }
+
+    /// Follows another plan: open alerts are routed anew, queued deliveries of channels that are gone end.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`]; the plan before stands then.
+    pub fn apply(&self, plan: Arc<Plan>) -> Result<(), NotifierError> {
+        let channels: Vec<String> = plan
+            .receivers()
+            .flat_map(|receiver| receiver.slots.iter().map(|slot| slot.name.clone()))
+            .collect();
+        let before = self.plan();
+        let routed = self.step(|state, now| {
+            state.plan = Arc::clone(&plan);
+            state.book.reroute_all(now.domain, &plan);
+            Ok(())
+        });
+        let mut state = self.lock();
+        if let Err(error) = routed {
+            state.plan = before;
+            return Err(error);
+        }
+        match state.store.suppress_orphans(&channels, self.clock.civil_now()) {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::warn!(count, "queued deliveries of channels that are no longer configured ended")
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot end deliveries of channels that are no longer configured")
+            }
+        }
+        if let Err(error) = state.store.set_timezone(plan.config.timezone) {
+            tracing::error!(%error, "cannot keep the zone for readers");
+        }
+        self.outbox_changed(&mut state);
+        Ok(())
+    }
+
+    /// Deletes what is older than the plan keeps.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn prune(&self) -> Result<usize, NotifierError> {
+        let now = self.now();
+        let mut state = self.lock();
+        let keep = state.plan.config.keep;
+        state.store.prune(now.domain - keep, now.civil - keep).map_err(NotifierError::Store)
+    }
+
+    /// Takes the next delivery of a channel.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn lease(&self, channel: &str) -> Result<Option<Lease>, NotifierError> {
+        self.lock().store.lease(channel, self.clock.civil_now()).map_err(NotifierError::Store)
+    }
+
+    /// Civil time at which the next delivery of a channel may be tried.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn next_due(&self, channel: &str) -> Result<Option<Timestamp>, NotifierError> {
+        self.lock().store.next_due(channel, self.clock.civil_now()).map_err(NotifierError::Store)
+    }
+
+    /// Records the end of an attempt.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn finish(&self, finished: &Finished) -> Result<(), NotifierError> {
+        let mut state = self.lock();
+        state.store.finish(finished).map_err(NotifierError::Store)?;
+        if matches!(finished.state, DeliveryState::Failed | DeliveryState::Expired) {
+            self.metrics.undelivered.inc();
+        }
+        self.outbox_changed(&mut state);
+        Ok(())
+    }
+
+    /// Changes of the outbox.
+    pub fn outbox(&self) -> watch::Receiver<u64> {
+        self.outbox.subscribe()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<dyn SampleLog> {
+        &self.log
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &NotifierMetrics {
+        &self.metrics
+    }
+}
+
+/// Runs a step where blocking is allowed. A panic there is a panic here.
+pub(crate) async fn on_disk<T: Send + 'static>(
+    engine: &Arc<Engine>,
+    work: impl FnOnce(&Engine) -> Result<T, NotifierError> + Send + 'static,
+) -> Result<T, NotifierError> {
+    let engine = Arc::clone(engine);
+    match spawn_blocking(move || work(&engine)).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is ending: nobody waits for the answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+impl State {
+    fn reload(&mut self) -> Result<(), StoreError> {
+        let loaded = self.store.load()?;
+        self.positions = loaded.positions.clone();
+        self.book = Book::new(loaded);
+        self.stale = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Carries what stands in the outbox: one pump for each channel, each with a bounded number of attempts at a time.
+//!
+//! Every attempt has a deadline. What fails and may pass is tried again after a growing pause, never before the
+//! provider's own `Retry-After`; after `delivery_max_age` it is `expired`. A crash or a deadline leaves the outcome
+//! unknown: the message is sent again with the same key. The queue is the database: it is never full; one incident's
+//! messages to one recipient keep their order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Monotonic, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{Channel, Notification, Outcome};
+use crate::channels::within;
+use crate::engine::{Engine, on_disk};
+use crate::metrics::DeliveryLabels;
+use crate::store::{Finished, Lease};
+use crate::view::DeliveryState;
+
+/// Attempts of one channel at a time. More wait in the queue.
+const CONCURRENCY: usize = 4;
+
+/// The first pause; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// The longest wish of a provider that is heeded.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// What a channel may take beyond its own deadline before the outbox gives up on it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Pause after the database failed.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A channel and its name.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    /// Receiver, type and number: `ops/email/0`.
+    pub(crate) name: String,
+    /// The channel.
+    pub(crate) channel: Arc<dyn Channel>,
+}
+
+/// Carries the deliveries of one channel until `stop`; then lets those under way end.
+pub(crate) async fn pump(engine: Arc<Engine>, slot: Slot, stop: CancellationToken) {
+    let mut changes = engine.outbox();
+    let mut running = JoinSet::new();
+    while !stop.is_cancelled() {
+        changes.borrow_and_update();
+        let pause = fill(&engine, &slot, &mut running).await;
+        let sleep = engine.clock().sleep(pause);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = changes.changed() => if changed.is_err() { break },
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            () = sleep => {}
+        }
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Begins as many attempts as may run; says after which pause to look again though nothing happens.
+async fn fill(engine: &Arc<Engine>, slot: &Slot, running: &mut JoinSet<()>) -> Duration {
+    while running.len() < CONCURRENCY {
+        let name = slot.name.clone();
+        match on_disk(engine, move |engine| engine.lease(&name)).await {
+            Ok(Some(lease)) => {
+                running.spawn(attempt(Arc::clone(engine), slot.clone(), lease));
+            }
+            Ok(None) => break,
+            Err(error) => {
+                tracing::error!(
+                    channel = slot.name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot lease a delivery"
+                );
+                return DATABASE_PAUSE;
+            }
+        }
+    }
+    let name = slot.name.clone();
+    match on_disk(engine, move |engine| engine.next_due(&name)).await {
+        // A clock that was set back must not stop deliveries: look again at the latest after the longest pause.
+        Ok(Some(at)) => at.since(engine.clock().civil_now()).clamp(Duration::from_millis(1), LONGEST_PAUSE),
+        Ok(None) => LONGEST_PAUSE,
+        Err(_) => DATABASE_PAUSE,
+    }
+}
+
+async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease) {
+    let clock = engine.clock();
+    let (started_at, began) = (clock.civil_now(), clock.monotonic_now());
+    let notification = Notification {
+        key: lease.key.clone(),
+        thread: lease.thread.clone(),
+        recipient: lease.recipient.clone(),
+        attempt_at: started_at,
+        message: lease.message.clone(),
+    };
+    let limit = slot.channel.timeout() + GRACE;
+    let outcome = within(&**clock, limit, slot.channel.deliver(&notification)).await;
+    let outcome =
+        outcome.unwrap_or_else(|| Outcome::Unknown { message: "the channel did not end in time".to_owned() });
+    let took = clock.monotonic_now().saturating_sub(began);
+    observe(&engine, &slot, &lease, &outcome, took);
+    let max_age = engine.plan().config.delivery_max_age;
+    let finished = decide(&lease, outcome, started_at, took, clock.civil_now(), max_age);
+    record(&engine, finished).await;
+}
+
+fn observe(engine: &Engine, slot: &Slot, lease: &Lease, outcome: &Outcome, took: Monotonic) {
+    let labels = DeliveryLabels { channel: slot.channel.kind(), outcome: outcome.as_str() };
+    engine.metrics().deliveries.get_or_create(&labels).inc();
+    engine.metrics().attempt_seconds.observe(took.as_secs_f64());
+    let (channel, key, attempt, result) = (&slot.name, &lease.key, lease.attempt, outcome.as_str());
+    match outcome {
+        Outcome::Receipt(_) => tracing::info!(channel, key, attempt, result, "message delivered"),
+        _ => {
+            tracing::warn!(channel, key, attempt, result, detail = outcome.detail(), "message not delivered")
+        }
+    }
+}
+
+/// Records the end of an attempt; a database that fails is tried for a minute. When the process ends before, the
+/// delivery is sent again with the same key.
+async fn record(engine: &Arc<Engine>, finished: Finished) {
+    for _ in 0..60 {
+        let copy = finished.clone();
+        match on_disk(engine, move |engine| engine.finish(&copy)).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot record a delivery");
+                engine.clock().sleep(DATABASE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What becomes of a delivery after an attempt.
+fn decide(
+    lease: &Lease,
+    outcome: Outcome,
+    started_at: Timestamp,
+    took: Monotonic,
+    now: Timestamp,
+    max_age: Duration,
+) -> Finished {
+    let name = outcome.as_str();
+    let detail = outcome.detail().to_owned();
+    let too_old = now.since(lease.created_at) >= max_age;
+    let (state, wait, provider_id) = match outcome {
+        Outcome::Receipt(receipt) if receipt.delivered => {
+            (DeliveryState::Delivered, Duration::ZERO, receipt.provider_id)
+        }
+        Outcome::Receipt(receipt) => (DeliveryState::Accepted, Duration::ZERO, receipt.provider_id),
+        Outcome::Permanent { .. } => (DeliveryState::Failed, Duration::ZERO, String::new()),
+        _ if too_old => (DeliveryState::Expired, Duration::ZERO, String::new()),
+        Outcome::Transient { retry_after, .. } => {
+            let wish = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+            (DeliveryState::Queued, pause(&lease.key, lease.attempt).max(wish), String::new())
+        }
+        Outcome::Unknown { .. } => (DeliveryState::Queued, pause(&lease.key, lease.attempt), String::new()),
+    };
+    Finished {
+        delivery: lease.delivery,
+        started_at,
+        millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        outcome: name,
+        detail,
+        provider_id,
+        state,
+        not_before: now + wait,
+        decided_at: now,
+    }
+}
+
+/// The pause after an attempt: doubling, with a spread of a fifth either way that depends on the key, so that what
+/// failed together does not come back together.
+fn pause(key: &str, attempt: u32) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    let seed = key
+        .bytes()
+        .fold(u32::from(attempt == 0), |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    doubled.mul_f64(0.8 + 0.4 * f64::from(seed.wrapping_add(attempt) % 1_000) / 1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound_and_spread() {
+        let mut last = Duration::ZERO;
+        for attempt in 1..=9 {
+            let now = pause("msg_a", attempt);
+            assert!(now > last, "attempt {attempt}: {now:?} after {last:?}");
+            last = now;
+        }
+        assert!(
+            (9..=4_000_000_000).step_by(400_000_000).all(|n| pause("msg_a", n) <= LONGEST_PAUSE.mul_f64(1.2))
+        );
+        assert_ne!(pause("msg_a", 3), pause("msg_b", 3));
+    }
+}
