@@ -48,4 +48,4 @@ pub(crate) const OUTCOME_EMPTY: u32 = 1;
 pub(crate) const OUTCOME_MISSED: u32 = 2;
 
 /// Version of every body this code writes and the highest it reads.
-pub(crate) const BODY_VERSION: u32 = 0;
+pub(crate) const BODY_VERSION: u32 = 1;

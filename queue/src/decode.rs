@@ -115,7 +115,10 @@ fn pick<'a, T>(table: &'a [T], at: u32, what: &str) -> Result<&'a T, Wrong> {
     table.get(at as usize).ok_or_else(|| format!("{what} {at} of {}", table.len()))
 }
 
-fn pairs<'a>(texts: &'a [Arc<str>], ids: &[u32]) -> Result<Vec<(&'a Arc<str>, &'a Arc<str>)>, Wrong> {
+/// A label's name and value in a frame's texts.
+type Pair<'a> = (&'a Arc<str>, &'a Arc<str>);
+
+fn pairs<'a>(texts: &'a [Arc<str>], ids: &[u32]) -> Result<Vec<Pair<'a>>, Wrong> {
     let mut out = Vec::with_capacity(ids.len() / 2);
     for pair in ids.chunks(2) {
         let [name, value] = pair else { return Err("a label without a value".into()) };

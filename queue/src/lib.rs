@@ -17,6 +17,8 @@ mod dir;
 mod disk;
 mod encode;
 mod error;
+#[cfg(test)]
+mod faults;
 mod frame;
 mod index;
 mod intern;

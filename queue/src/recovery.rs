@@ -119,6 +119,10 @@ struct Tail<'a> {
     promised: &'a Promised,
 }
 
+/// The segment being written.
+type Active = (Segment, Box<dyn DiskFile>, Option<CutTail>);
+
+/// All segments, the one being written open.
 type Recovered = (Vec<Segment>, Box<dyn DiskFile>, Option<CutTail>);
 
 impl Tail<'_> {
@@ -178,10 +182,7 @@ impl Tail<'_> {
     }
 
     /// Checks the last segment frame by frame and cuts what is torn.
-    fn active(
-        &self,
-        header: SegmentHeader,
-    ) -> Result<(Segment, Box<dyn DiskFile>, Option<CutTail>), OpenError> {
+    fn active(&self, header: SegmentHeader) -> Result<Active, OpenError> {
         let path = segment_path(self.dir, header.base);
         let reader = File::open(&path).map_err(OpenError::io("open", &path))?;
         let length = reader.metadata().map_err(OpenError::io("read", &path))?.len();

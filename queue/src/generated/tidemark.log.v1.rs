@@ -31,7 +31,7 @@ pub struct Entry {
     /// What the body is: 0 tick, 1 verdicts, 2 alert, 3 pipeline, 4 label, 5 foreign; also the topic's number.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
-    /// Version of the body's layout; 0 is the first.
+    /// Version of the body's layout; 1 is the first.
     #[prost(uint32, tag = "2")]
     pub version: u32,
     /// Metric or sampler name, index into texts.

@@ -1,0 +1,118 @@
+//! What is deleted, released and refused, and when.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{AppendError, Positions, SampleLog};
+use queue::{ConsumerKind, Log, LogOptions};
+
+use crate::common::*;
+
+fn small(dir: &Path, max_bytes: u64, keep_bytes: u64) -> Arc<Log> {
+    let options = LogOptions { max_bytes, keep_bytes, segment_bytes: 1000, ..options(dir) };
+    Log::open(options, "collector", clock()).unwrap().0
+}
+
+/// Appends until the log refuses or `most` were taken; gives the refusal.
+fn fill(log: &Log, from: u64, most: u64) -> (u64, Option<AppendError>) {
+    for sequence in from..from + most {
+        if let Err(error) = block(log.append(one(sequence))) {
+            return (sequence, Some(error));
+        }
+    }
+    (from + most, None)
+}
+
+#[test]
+fn without_consumers_the_oldest_goes_only_when_the_log_would_exceed_its_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 8000, 0);
+    let (next, error) = fill(&log, 1, 30);
+    assert!(error.is_none());
+    assert_eq!(read_all(&log).len(), 30);
+    assert!(fill(&log, next, 300).1.is_none());
+    let stats = log.stats();
+    assert!(stats.bytes <= 8000 && stats.bytes > 6000, "{stats:?}");
+    let left = sequences(&read_all(&log));
+    assert_eq!(left, (330 - left.len() as u64 + 1..=330).collect::<Vec<_>>());
+    let lost = log.read(&Positions([("collector".into(), 40)].into()), ALL, Default::default()).unwrap();
+    assert!(lost.lost_bytes > 0);
+    assert_eq!(log.read(&Positions::default(), ALL, Default::default()).unwrap().lost_bytes, 0);
+}
+
+#[test]
+fn a_keeper_holds_what_it_has_not_passed_and_append_refuses_until_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 8000, 0);
+    log.commit("detector", &Positions::default()).unwrap();
+    let (next, error) = fill(&log, 1, 1000);
+    let Some(AppendError::Full { used_bytes, max_bytes, held_by }) = error else { panic!("{error:?}") };
+    assert_eq!((max_bytes, held_by.as_str()), (8000, "detector"));
+    assert!(used_bytes <= 8000);
+    assert_eq!(sequences(&read_all(&log)), (1..next).collect::<Vec<_>>());
+    assert_eq!(
+        log.last("sampler/orders").unwrap().sequence,
+        next - 1,
+        "nothing of the refused batch is known"
+    );
+    log.commit("detector", &log.end()).unwrap();
+    assert!(fill(&log, next, 20).1.is_none());
+    assert_eq!(log.stats().lag_bytes.len(), 1);
+    assert!(log.stats().incomplete.is_empty());
+}
+
+#[test]
+fn history_all_have_passed_is_kept_up_to_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 1 << 20, 5000);
+    log.commit("detector", &Positions::default()).unwrap();
+    fill(&log, 1, 100);
+    let before = log.stats().bytes;
+    log.commit("detector", &log.end()).unwrap();
+    fill(&log, 101, 20);
+    let after = log.stats().bytes;
+    assert!(before > 10_000 && after <= 6000 && after >= 4000, "{before} {after}");
+}
+
+#[test]
+fn a_lagging_replica_is_left_behind_only_while_another_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 8000, 0);
+    log.dir().register("replica/a", ConsumerKind::Replica).unwrap();
+    let (next, error) = fill(&log, 1, 1000);
+    assert!(matches!(&error, Some(AppendError::Full { held_by, .. }) if held_by == "replica/a"), "{error:?}");
+    log.dir().register("replica/b", ConsumerKind::Replica).unwrap();
+    assert!(fill(&log, next, 1).1.is_some(), "neither has passed it");
+    log.commit("replica/b", &log.end()).unwrap();
+    assert!(fill(&log, next, 10).1.is_none());
+    let stats = log.stats();
+    assert_eq!(stats.incomplete.keys().collect::<Vec<_>>(), ["replica/a"]);
+    drop(log);
+    let log = small(dir.path(), 8000, 0);
+    assert_eq!(log.stats().incomplete, stats.incomplete, "survives a restart");
+    log.dir().repaired("replica/a").unwrap();
+    assert!(log.stats().incomplete.is_empty());
+    log.dir().register("notifier", ConsumerKind::Keeper).unwrap();
+    let (_, error) = fill(&log, next + 10, 1000);
+    assert!(matches!(&error, Some(AppendError::Full { held_by, .. }) if held_by == "notifier"), "{error:?}");
+    log.dir().unregister("notifier").unwrap();
+    log.dir().unregister("replica/a").unwrap();
+    log.commit("replica/b", &log.end()).unwrap();
+    assert!(fill(&log, next + 1000, 5).1.is_none());
+}
+
+#[test]
+fn offsets_and_sequences_go_on_when_everything_old_was_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 4000, 0);
+    block(log.append(vec![entry("once", 1, tick(9999, vec![sample("app", 1.0)]))])).unwrap();
+    fill(&log, 1, 200);
+    let end = log.end();
+    assert!(!read_all(&log).iter().any(|entry| &*entry.producer == "once"));
+    drop(log);
+    let log = small(dir.path(), 4000, 0);
+    assert_eq!(log.end(), end);
+    assert_eq!(log.last("once").unwrap().sequence, 1);
+    let again = block(log.append(vec![entry("twice", 1, tick(9999, vec![sample("app", 1.0)]))])).unwrap();
+    assert_eq!(again.duplicate_samples, 1, "the index remembers what the log has deleted");
+}
