@@ -119,3 +119,62 @@ fn check_values(spec: &SamplerSpec) -> Vec<Problem> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{spec, value};
+    use crate::{Query, Schedule, ValueSpec};
+
+    fn check(spec: &SamplerSpec) -> String {
+        let problems = validate_sampler(spec, None);
+        problems.iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_sampler_is_checked_as_a_whole_and_each_problem_has_its_place() {
+        assert_eq!(check(&spec("orders")), "");
+        let mut wrong = spec("orders");
+        wrong.query = Query::Sql("SELECT :begin".into());
+        wrong.schedule = Schedule::Cron { expression: "0 0 0 * * 1".into(), window: Duration::from_secs(60) };
+        wrong.timeout = Duration::ZERO;
+        wrong.delay = Duration::from_secs(100_000);
+        wrong.max_rows = 0;
+        wrong.labels = vec!["a-b".into(), "value".into(), "channel".into(), "channel".into()];
+        wrong.static_labels =
+            vec![("channel".into(), "x".into()), ("9".into(), "x".into()), ("ok".into(), String::new())];
+        wrong.values = vec![
+            value("orders.n", "channel"),
+            value("orders.n", "n"),
+            value("orders.ü", "u"),
+            ValueSpec { numerator: Some("a".into()), ..value("rate", "r") },
+            ValueSpec { numerator: Some("a".into()), denominator: Some("b".into()), ..value("rate2", "r") },
+        ];
+        insta::assert_snapshot!(check(&wrong), @r#"
+        query.sql: unknown parameter `:begin`: there are :start, :end, :start_ms, :end_ms, :start_s, :end_s, :start_text, :end_text
+        cron: `1`: write days of the week by name (MON, TUE, .. SUN), since their numbers mean different days in different crons
+        timeout: timeout is not between 1ms and 1h
+        delay: delay is longer than 1d
+        max_rows: max_rows is not between 1 and 1000000
+        labels.0: `a-b` is not a label name: letters, digits and `_`, not starting with a digit
+        labels.1: `value` cannot be a label: the time-series layout has a tag or field of that name
+        labels.3: label `channel` is listed twice
+        static_labels.channel: label `channel` is a column under `labels` too
+        static_labels.9: `9` is not a label name: letters, digits and `_`, not starting with a digit
+        static_labels.ok: label `ok` is empty, which means absent: leave it out
+        values.0: column of `orders.n` is a label too
+        values.1: metric `orders.n` is listed twice
+        values.2: `orders.ü` is not a metric name: letters, digits, `_` and `.`, not starting with a digit or `.`
+        values.3: a rate needs both `numerator` and `denominator`
+        values.4: a rate has no `column`: it is numerator / denominator
+        "#);
+    }
+
+    #[test]
+    fn source_and_query_must_fit() {
+        let http = serde_json::from_value(serde_json::json!({"http": {"url": "http://x"}})).unwrap();
+        let problems = validate_sampler(&spec("orders"), Some(&http));
+        assert_eq!(problems[0].path, ["query", "sql"]);
+        assert_eq!(problems[0].message, "source of type http takes a `http` query, not `sql`");
+    }
+}

@@ -79,6 +79,7 @@ impl Source for SqliteSource {
         let Query::Sql(sql) = request.query else {
             return Err(sources::wrong_query(self.kind(), request.query));
         };
+        statement::check(sql).map_err(SourceError::permanent)?;
         let job = Job {
             sql: sql.clone(),
             window: request.window,

@@ -185,6 +185,9 @@ fn error(path: &Path, error: &rusqlite::Error) -> SourceError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SchemaChanged) => {
             SourceError::transient(message)
         }
+        Some(ErrorCode::AuthorizationForStatementDenied) => {
+            SourceError::permanent(format!("{message}: only reading is allowed"))
+        }
         Some(ErrorCode::OperationInterrupted) => {
             SourceError::timeout(format!("{}: query was cancelled", path.display()))
         }
