@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod config;
 mod csv_io;
+mod demo;
 mod exit;
 mod output;
 mod runtime;

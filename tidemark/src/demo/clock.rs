@@ -1,7 +1,8 @@
-//! The demo's clock: domain time that runs faster than life, and can be held until the history is in.
+//! The demo's clock: domain time that runs faster than life, and can be held: until the history is in, and from the
+//! moment the demo is told to stop, so that the next start goes on with the very next minute.
 //!
-//! Domain time is `origin + speed * elapsed`, where elapsed is monotonic time since [`DemoClock::release`]; before that
-//! it stands still at `origin`. Civil and monotonic time are those of the clock underneath, untouched.
+//! While released, domain time is `base + speed * elapsed`, elapsed in monotonic time; while held it stands still. Civil
+//! and monotonic time are those of the clock underneath, untouched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,39 +20,54 @@ const A_TUESDAY_MORNING_SECS: i64 = 5 * 86_400 + 90 * 60;
 #[derive(Clone, Debug)]
 pub(crate) struct DemoClock {
     inner: Arc<dyn Clock>,
-    origin: Timestamp,
     speed: f64,
-    released: Arc<watch::Sender<Option<Monotonic>>>,
+    course: Arc<watch::Sender<Course>>,
+}
+
+/// How domain time goes on.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    /// Domain time when it was last let go or held.
+    base: Timestamp,
+    /// Since when it runs; `None` while held.
+    since: Option<Monotonic>,
 }
 
 impl DemoClock {
-    /// A clock that stands still at `origin`.
-    pub(crate) fn held(inner: Arc<dyn Clock>, origin: Timestamp, speed: f64) -> Self {
-        Self { inner, origin, speed, released: Arc::new(watch::Sender::new(None)) }
+    /// A clock that stands still at `at`.
+    pub(crate) fn held(inner: Arc<dyn Clock>, at: Timestamp, speed: f64) -> Self {
+        let course = Course { base: at, since: None };
+        Self { inner, speed, course: Arc::new(watch::Sender::new(course)) }
     }
 
-    /// Lets domain time run; again does nothing.
+    /// Lets domain time run on from where it stands.
     pub(crate) fn release(&self) {
         let now = self.inner.monotonic_now();
-        self.released.send_if_modified(|at| at.is_none() && at.replace(now).is_none());
+        self.course.send_modify(|course| course.since = course.since.or(Some(now)));
     }
 
-    /// How many domain seconds pass in a second.
-    pub(crate) fn speed(&self) -> f64 {
-        self.speed
+    /// Stops domain time; gives where it stands.
+    pub(crate) fn hold(&self) -> Timestamp {
+        let at = self.domain_now();
+        self.course.send_modify(|course| *course = Course { base: at, since: None });
+        at
     }
 
     /// How long in monotonic time this stretch of domain time lasts.
     fn real(&self, domain: Duration) -> Duration {
         Duration::try_from_secs_f64(domain.as_secs_f64() / self.speed).unwrap_or(Duration::MAX)
     }
+
+    fn at(&self, course: Course) -> Timestamp {
+        let Some(since) = course.since else { return course.base };
+        let elapsed = self.inner.monotonic_now().saturating_sub(since).as_secs_f64() * self.speed;
+        course.base + Duration::try_from_secs_f64(elapsed).unwrap_or(Duration::MAX)
+    }
 }
 
 impl Clock for DemoClock {
     fn domain_now(&self) -> Timestamp {
-        let Some(since) = *self.released.borrow() else { return self.origin };
-        let elapsed = self.inner.monotonic_now().saturating_sub(since).as_secs_f64() * self.speed;
-        self.origin + Duration::try_from_secs_f64(elapsed).unwrap_or(Duration::MAX)
+        self.at(*self.course.borrow())
     }
 
     fn civil_now(&self) -> Timestamp {
@@ -64,19 +80,20 @@ impl Clock for DemoClock {
 
     fn sleep_until(&self, at: Timestamp) -> Sleep {
         let clock = self.clone();
+        let mut changes = self.course.subscribe();
         Box::pin(async move {
-            if clock.domain_now() >= at {
-                return;
-            }
-            let mut released = clock.released.subscribe();
-            // The sender lives in `clock`, so waiting cannot fail.
-            let _ = released.wait_for(Option::is_some).await;
             loop {
-                let now = clock.domain_now();
+                let course = *changes.borrow_and_update();
+                let now = clock.at(course);
                 if now >= at {
                     return;
                 }
-                clock.inner.sleep(clock.real(at.since(now)).max(Duration::from_micros(1))).await;
+                let nap = clock.real(at.since(now)).max(Duration::from_micros(1));
+                // The sender lives in `clock`, so waiting for changes cannot fail.
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = clock.inner.sleep(nap), if course.since.is_some() => {}
+                }
             }
         })
     }
@@ -131,6 +148,25 @@ mod tests {
         manual.advance(Duration::from_millis(999));
         assert!(sleep.as_mut().poll(&mut cx).is_pending());
         manual.advance(Duration::from_millis(1));
+        assert!(sleep.as_mut().poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn held_again_it_stands_and_wakes_nobody() {
+        let manual = ManualClock::new(NOW);
+        let clock = DemoClock::held(Arc::new(manual.clone()), Timestamp::from_secs(0), 60.0);
+        clock.release();
+        let mut sleep = clock.sleep_until(Timestamp::from_secs(120));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        manual.advance(Duration::from_secs(1));
+        assert_eq!(clock.hold(), Timestamp::from_secs(60));
+        manual.advance(Duration::from_secs(9));
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(clock.domain_now(), Timestamp::from_secs(60));
+        clock.release();
+        assert!(sleep.as_mut().poll(&mut cx).is_pending());
+        manual.advance(Duration::from_secs(1));
         assert!(sleep.as_mut().poll(&mut cx).is_ready());
     }
 
