@@ -108,7 +108,17 @@ impl AlertState {
         self.life != Life::Quiet
     }
 
-    /// Takes one window in; gives what changed, in order.
+    /// What would bring someone who knows nothing of the alert up to date.
+    pub fn standing(&self) -> Option<Change> {
+        let (transition, starts_at, severity) = match &self.life {
+            Life::Quiet => return None,
+            Life::Pending { starts_at } => (Transition::Pending, *starts_at, self.worst()?),
+            Life::Firing(firing) => (Transition::Firing, firing.starts_at, firing.severity),
+        };
+        Some(Change { transition, starts_at, severity, never_fired: false })
+    }
+
+    /// Takes one window in; gives what changed.
     pub fn step(&mut self, window: Window, signal: Signal, rule: ForSetting) -> Option<Change> {
         let bad = match signal {
             Signal::Bad { severity, .. } => Some(severity),

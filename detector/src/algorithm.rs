@@ -131,6 +131,8 @@ pub struct Finding {
     pub score: f64,
     /// Which side it points to.
     pub direction: Option<Direction>,
+    /// The value it judged, where that is not the sample's own: a sum over a widened window, per interval.
+    pub value: Option<f64>,
     /// What it expected, when it expects a value.
     pub expected: Option<f64>,
     /// Its band, lower end.

@@ -1,14 +1,39 @@
 //! The detector as a consumer of the log: the only part of this crate that does I/O.
+//!
+//! **Durable.** The verdicts and transitions of a batch of ticks are one append that carries the input it covers. On
+//! start the newest snapshot is loaded, `samples` are replayed silently up to what the last append covers, and judging
+//! goes on from there: every tick is judged once and its verdicts are written once, after `kill -9` too. A snapshot
+//! only shortens the replay; after it the cursor `detector` is committed, so that retention keeps what a replay needs.
+//!
+//! **Waits.** A full log is tried again every `full_retry` until it takes the batch; nothing is dropped.
+//!
+//! **Large batches** are cut between ticks into appends of about `max_verdicts`, each of which says how far it covers.
+//!
+//! **A changed configuration** applies from the next batch on; alerts of metrics that are judged no more are resolved,
+//! and a snapshot follows at once, so that a replay does not judge the past by it. When it changed while the detector
+//! was down, the log's alerts and the engine's are reconciled after the replay (note `reconfigured`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppendError, Clock, Positions, ReadError, SampleLog};
+use model::{
+    AlertTransition, AppendError, Clock, Entry, Monotonic, Positions, ReadError, SampleLog, Topic, Topics,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::JudgingConfig;
+use crate::engine::{Engine, EngineStats, JudgingConfig};
+
+mod metrics;
+mod output;
+mod start;
+mod store;
+
+pub use metrics::DetectorMetrics;
+pub use output::PRODUCER;
+
+use output::{Covered, Output};
 
 /// Where and how often the detector keeps its state.
 #[derive(Clone, Debug)]
@@ -19,6 +44,8 @@ pub struct DetectorOptions {
     pub snapshot_every: Duration,
     /// At most this many entries are read and judged as one batch.
     pub max_batch: usize,
+    /// An append of so many verdicts is closed at the next tick.
+    pub max_verdicts: usize,
     /// Pause between tries while the log is full.
     pub full_retry: Duration,
 }
@@ -30,6 +57,7 @@ impl DetectorOptions {
             snapshot_dir: snapshot_dir.into(),
             snapshot_every: Duration::from_secs(60),
             max_batch: 2_000,
+            max_verdicts: 5_000,
             full_retry: Duration::from_secs(1),
         }
     }
@@ -48,14 +76,23 @@ pub enum DetectorError {
     #[error("detector cannot commit its cursor")]
     Commit(#[source] AppendError),
     /// A snapshot cannot be written.
-    #[error("detector cannot write its snapshot {path}")]
+    #[error("detector cannot write its snapshot in {path}")]
     Snapshot {
-        /// The file.
+        /// The folder.
         path: String,
         /// The system's word.
         #[source]
         source: std::io::Error,
     },
+    /// The log's last word of the detector is not the detector's.
+    #[error("detector cannot go on: {message}")]
+    SourcePosition {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Judging panicked.
+    #[error("detector's judging broke off")]
+    Judging(#[source] tokio::task::JoinError),
 }
 
 /// How far the detector is.
@@ -63,41 +100,268 @@ pub enum DetectorError {
 pub struct Progress {
     /// Positions up to which verdicts are durable.
     pub positions: Positions,
-    /// Whether the replay after the start is over.
+    /// Bytes of the log behind the end.
+    pub lag_bytes: u64,
+    /// Whether the replay after the start is over and the end of the log was reached once.
     pub caught_up: bool,
     /// Series judged.
     pub series: usize,
     /// Series that still learn.
     pub learning: usize,
+    /// Series whose alert fires.
+    pub firing: usize,
+    /// Tick entries judged since the start, the silent replay left out.
+    pub ticks: u64,
 }
 
 /// A handle to watch the progress.
 pub type ProgressReader = watch::Receiver<Progress>;
-
-/// The detector's own metrics.
-#[derive(Clone, Debug, Default)]
-pub struct DetectorMetrics {}
-
-impl DetectorMetrics {
-    /// Registers the metrics.
-    pub fn register(_registry: &mut prometheus_client::registry::Registry) -> Self {
-        Self {}
-    }
-}
 
 /// Runs the detector until `shutdown`: judges what stands in the log, appends verdicts and transitions.
 ///
 /// # Errors
 /// [`DetectorError`] when log or disk fail; nothing judged is lost, the next start goes on where the log ends.
 pub async fn run(
-    _log: Arc<dyn SampleLog>,
-    _clock: Arc<dyn Clock>,
-    _config: watch::Receiver<Arc<JudgingConfig>>,
-    _options: DetectorOptions,
-    _metrics: DetectorMetrics,
-    _progress: watch::Sender<Progress>,
+    log: Arc<dyn SampleLog>,
+    clock: Arc<dyn Clock>,
+    mut config: watch::Receiver<Arc<JudgingConfig>>,
+    options: DetectorOptions,
+    metrics: DetectorMetrics,
+    progress: watch::Sender<Progress>,
     shutdown: CancellationToken,
 ) -> Result<(), DetectorError> {
-    shutdown.cancelled().await;
-    Ok(())
+    let judging = config.borrow_and_update().as_ref().clone();
+    let mut consumer = Consumer::start(log, clock, judging, options, metrics, progress, &shutdown).await?;
+    while !shutdown.is_cancelled() {
+        if config.has_changed().unwrap_or(false) {
+            let judging = config.borrow_and_update().as_ref().clone();
+            consumer.reconfigure(judging, &shutdown).await?;
+        }
+        if consumer.batch(&shutdown).await? {
+            consumer.snapshot_when_due().await?;
+            continue;
+        }
+        consumer.snapshot_when_due().await?;
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = consumer.log.wait(&consumer.covered.before) => {}
+            changed = config.changed() => {
+                if changed.is_err() {
+                    // Nobody will change it any more: only the log and the shutdown are left to wait for.
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = consumer.log.wait(&consumer.covered.before) => {}
+                    }
+                } else {
+                    config.mark_changed();
+                }
+            }
+        }
+    }
+    consumer.snapshot().await
+}
+
+struct Consumer {
+    log: Arc<dyn SampleLog>,
+    clock: Arc<dyn Clock>,
+    options: DetectorOptions,
+    metrics: DetectorMetrics,
+    progress: watch::Sender<Progress>,
+    engine: Engine,
+    covered: Covered,
+    sequence: u64,
+    last_snapshot: Monotonic,
+    /// Whether anything was judged since the last snapshot.
+    stale: bool,
+}
+
+impl Consumer {
+    async fn start(
+        log: Arc<dyn SampleLog>,
+        clock: Arc<dyn Clock>,
+        judging: JudgingConfig,
+        options: DetectorOptions,
+        metrics: DetectorMetrics,
+        progress: watch::Sender<Progress>,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, DetectorError> {
+        if log.committed(PRODUCER).is_none() {
+            log.commit(PRODUCER, &Positions::default()).map_err(DetectorError::Commit)?;
+        }
+        let (reader, own) = (log.clone(), options.clone());
+        let restored = blocking(move || start::restore(reader.as_ref(), judging, &own)).await??;
+        metrics.replayed.inc_by(restored.replayed);
+        metrics.lost_bytes.inc_by(restored.lost_bytes);
+        let last_snapshot = clock.monotonic_now();
+        let (covered, sequence) = (restored.covered, restored.sequence);
+        let engine = restored.engine;
+        let mut consumer = Self {
+            log,
+            clock,
+            options,
+            metrics,
+            progress,
+            engine,
+            covered,
+            sequence,
+            last_snapshot,
+            stale: true,
+        };
+        // The corrections first: a snapshot of the corrected state would hide that they were never told.
+        consumer.correct(restored.corrections, shutdown).await?;
+        if restored.replayed > 0 {
+            consumer.snapshot().await?;
+        }
+        consumer.show();
+        Ok(consumer)
+    }
+
+    /// Reads, judges and appends one batch; false when there was nothing to read.
+    async fn batch(&mut self, shutdown: &CancellationToken) -> Result<bool, DetectorError> {
+        let begun = self.clock.monotonic_now();
+        let (log, at, limit) = (self.log.clone(), self.covered.before.clone(), self.options.limit());
+        let read = blocking(move || log.read(&at, Topics::of(&[Topic::Samples]), limit)).await?;
+        let batch = read.map_err(DetectorError::Read)?;
+        self.metrics.lost_bytes.inc_by(batch.lost_bytes);
+        if batch.entries.is_empty() {
+            let moved = batch.next != self.covered.before;
+            self.covered.before = batch.next;
+            self.show_caught_up(!moved);
+            return Ok(moved);
+        }
+        let ticks = batch.entries.len();
+        for output in self.judge(batch.entries, batch.next).await? {
+            if !self.append(output, shutdown).await? {
+                return Ok(true);
+            }
+        }
+        self.stale = true;
+        self.metrics.ticks.inc_by(ticks as u64);
+        self.metrics.batch_seconds.observe((self.clock.monotonic_now() - begun).as_secs_f64());
+        self.progress.send_modify(|progress| progress.ticks += ticks as u64);
+        self.show();
+        Ok(true)
+    }
+
+    /// Judges where blocking is allowed; the engine goes there and comes back.
+    async fn judge(&mut self, entries: Vec<Entry>, next: Positions) -> Result<Vec<Output>, DetectorError> {
+        let mut engine = std::mem::replace(&mut self.engine, Engine::new(JudgingConfig::default()));
+        let (from, most) = (self.covered.clone(), self.options.max_verdicts);
+        let (engine, outputs) = blocking(move || {
+            let outputs = output::judge(&mut engine, entries, &from, &next, most);
+            (engine, outputs)
+        })
+        .await?;
+        self.engine = engine;
+        Ok(outputs)
+    }
+
+    /// Appends, waiting while the log is full; false when the shutdown came first. Then the engine is ahead of the log,
+    /// and no snapshot may be taken of it.
+    async fn append(&mut self, output: Output, shutdown: &CancellationToken) -> Result<bool, DetectorError> {
+        while !output.bodies.is_empty() {
+            match self.log.append(output.entries(self.sequence)).await {
+                Ok(_) => {
+                    self.sequence += output.bodies.len() as u64;
+                    self.metrics.verdicts.inc_by(output.verdicts as u64);
+                    self.metrics.transitions.inc_by(output.transitions as u64);
+                    break;
+                }
+                Err(AppendError::Full { .. }) => {
+                    self.metrics.log_full.inc();
+                    tokio::select! {
+                        () = shutdown.cancelled() => {
+                            self.last_snapshot = Monotonic::MAX;
+                            return Ok(false);
+                        }
+                        () = self.clock.sleep(self.options.full_retry) => {}
+                    }
+                }
+                Err(error) => return Err(DetectorError::Append(error)),
+            }
+        }
+        self.covered = output.covered;
+        Ok(true)
+    }
+
+    async fn reconfigure(
+        &mut self,
+        judging: JudgingConfig,
+        shutdown: &CancellationToken,
+    ) -> Result<(), DetectorError> {
+        let ended = self.engine.apply(judging);
+        self.correct(ended, shutdown).await?;
+        self.stale = true;
+        self.snapshot().await
+    }
+
+    /// Appends transitions no tick led to.
+    async fn correct(
+        &mut self,
+        transitions: Vec<AlertTransition>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), DetectorError> {
+        let mut output = Output::new(self.covered.clone());
+        output.tell(transitions);
+        self.append(output, shutdown).await.map(|_| ())
+    }
+
+    async fn snapshot_when_due(&mut self) -> Result<(), DetectorError> {
+        let now = self.clock.monotonic_now();
+        let due = now.checked_sub(self.last_snapshot).is_some_and(|past| past >= self.options.snapshot_every);
+        if due { self.snapshot().await } else { Ok(()) }
+    }
+
+    /// Keeps the state and lets go of what a replay from it does not need.
+    async fn snapshot(&mut self) -> Result<(), DetectorError> {
+        if !self.stale || self.last_snapshot == Monotonic::MAX || self.covered.within.is_some() {
+            return Ok(());
+        }
+        let positions = self.covered.before.clone();
+        let snapshot = store::Snapshot { positions: positions.clone(), engine: self.engine.save() };
+        let folder = self.options.snapshot_dir.clone();
+        let path = folder.display().to_string();
+        let written = blocking(move || store::write(&folder, &snapshot)).await?;
+        let bytes = written.map_err(|source| DetectorError::Snapshot { path, source })?;
+        self.metrics.snapshots.inc();
+        self.metrics.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let (log, cursor) = (self.log.clone(), positions);
+        let committed = blocking(move || log.commit(PRODUCER, &cursor)).await?;
+        committed.map_err(DetectorError::Commit)?;
+        (self.last_snapshot, self.stale) = (self.clock.monotonic_now(), false);
+        Ok(())
+    }
+
+    fn show(&self) {
+        let stats: EngineStats = self.engine.stats();
+        self.metrics.show(&stats);
+        let lag_bytes = lag(&self.log.end(), &self.covered.before);
+        self.progress.send_modify(|progress| {
+            progress.positions = self.covered.before.clone();
+            (progress.series, progress.learning, progress.firing) =
+                (stats.series, stats.learning, stats.firing);
+            progress.lag_bytes = lag_bytes;
+        });
+    }
+
+    fn show_caught_up(&self, at_end: bool) {
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.positions != self.covered.before || at_end && !progress.caught_up;
+            progress.positions = self.covered.before.clone();
+            progress.caught_up |= at_end;
+            if at_end {
+                progress.lag_bytes = 0;
+            }
+            changed
+        });
+    }
+}
+
+fn lag(end: &Positions, at: &Positions) -> u64 {
+    end.0.iter().map(|(partition, end)| end.saturating_sub(at.next(partition))).sum()
+}
+
+/// Runs what touches the disk, or takes long, where that is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, DetectorError> {
+    tokio::task::spawn_blocking(work).await.map_err(DetectorError::Judging)
 }

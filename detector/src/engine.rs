@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, Origin, Sample, SeriesKey, Tick, TickOutcome, Timestamp, Window};
+use model::{
+    AlertTransition, Labels, Origin, Reason, Sample, SeriesKey, Tick, TickOutcome, Timestamp, Transition,
+    Window,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Observation, Observed};
@@ -154,22 +157,32 @@ impl Engine {
 
     /// Takes a new configuration in by difference: unchanged metrics keep everything, changed judging keeps what was
     /// learned and pending alerts, changed sampling (interval, kind, zone) starts anew. Metrics no longer configured
-    /// are forgotten; what of them was pending or firing ends with the notifier's own time-out.
-    pub fn apply(&mut self, config: JudgingConfig) {
+    /// are forgotten. Gives the alerts that stood and are judged no more, each as its end.
+    pub fn apply(&mut self, config: JudgingConfig) -> Vec<AlertTransition> {
         let calendar_changed = *config.calendar != *self.config.calendar;
         let mut metrics = BTreeMap::new();
+        let mut ended = Vec::new();
         for settings in &config.metrics {
-            let old = self.metrics.remove(&settings.metric);
-            let metric = match old {
+            let metric = match self.metrics.remove(&settings.metric) {
                 Some(mut metric) if same_sampling(&metric.settings, settings) => {
                     metric.reconfigure(settings, &config.calendar, calendar_changed);
                     metric
                 }
-                _ => Metric { settings: settings.clone(), series: BTreeMap::new(), newest: Timestamp::MIN },
+                old => {
+                    ended.extend(old.iter().flat_map(Metric::standing));
+                    Metric { settings: settings.clone(), series: BTreeMap::new(), newest: Timestamp::MIN }
+                }
             };
             metrics.insert(settings.metric.clone(), metric);
         }
+        ended.extend(self.metrics.values().flat_map(Metric::standing));
         (self.metrics, self.config) = (metrics, config);
+        ended.into_iter().map(close).collect()
+    }
+
+    /// Every alert that is pending or fires, as the transition that tells it.
+    pub fn standing(&self) -> Vec<AlertTransition> {
+        self.metrics.values().flat_map(Metric::standing).collect()
     }
 
     /// Judges one tick: every series of every metric it feeds, in window order; series in order of labels.
@@ -211,23 +224,32 @@ impl Engine {
         snapshot::encode(series)
     }
 
-    /// Takes saved state in: series of metrics no longer configured, or whose sampling changed, are left out.
+    /// Takes saved state in: series of metrics no longer configured, or whose sampling changed, are left out, and their
+    /// standing alerts given back.
     ///
     /// # Errors
     /// When the bytes are of another version or damaged; the engine is then as new.
-    pub fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
+    pub fn load(&mut self, bytes: &[u8]) -> Result<Vec<AlertTransition>, String> {
         let config = std::mem::take(&mut self.config);
         *self = Self::new(config);
-        let mut loaded = Vec::new();
+        let (mut loaded, mut left_out) = (Vec::new(), Vec::new());
         for saved in snapshot::decode(bytes)? {
-            let Some(metric) = self.metrics.get(&saved.metric) else { continue };
-            if saved.sampling != snapshot::Sampling::of(&metric.settings) {
-                continue;
-            }
+            let metric = self.metrics.get(&saved.metric);
+            let fitting = metric.filter(|m| saved.sampling == snapshot::Sampling::of(&m.settings));
+            let settings = fitting.map_or_else(|| saved.settings(), |metric| metric.settings.clone());
             let key = SeriesKey::new(saved.metric.clone(), saved.labels.clone());
-            let mut judge = SeriesJudge::new(key, metric.settings.clone(), self.config.calendar.clone());
+            let mut judge = SeriesJudge::new(key, settings, self.config.calendar.clone());
             judge.load(&saved.judge)?;
-            loaded.push((saved.metric, saved.labels, saved.newest, Judging { judge, ledger: saved.ledger }));
+            if fitting.is_some() {
+                loaded.push((
+                    saved.metric,
+                    saved.labels,
+                    saved.newest,
+                    Judging { judge, ledger: saved.ledger },
+                ));
+            } else {
+                left_out.extend(judge.standing());
+            }
         }
         for (name, labels, newest, judging) in loaded {
             if let Some(metric) = self.metrics.get_mut(&name) {
@@ -235,8 +257,17 @@ impl Engine {
                 metric.series.insert(labels, judging);
             }
         }
-        Ok(())
+        Ok(left_out)
     }
+}
+
+/// The end of an alert that is judged no more, or judged otherwise by a changed configuration.
+pub(crate) fn close(standing: AlertTransition) -> AlertTransition {
+    let mut reason = Reason { notes: vec!["reconfigured".to_owned()], ..(*standing.reason).clone() };
+    if standing.transition == Transition::Pending {
+        reason.notes.push("never_fired".to_owned());
+    }
+    AlertTransition { transition: Transition::Resolved, reason: Arc::new(reason), ..standing }
 }
 
 /// Whether what was learned under one setting still fits the other.
@@ -253,6 +284,10 @@ impl Metric {
         for judging in self.series.values_mut() {
             judging.judge.reconfigure(settings.clone(), calendar.clone());
         }
+    }
+
+    fn standing(&self) -> Vec<AlertTransition> {
+        self.series.values().filter_map(|judging| judging.judge.standing()).collect()
     }
 
     fn start(&mut self, labels: Labels, calendar: &Arc<Calendar>) {

@@ -39,6 +39,8 @@ pub struct Evaluation {
     pub paging_score: f64,
     /// Whether some admitted algorithm can judge.
     pub can_judge: bool,
+    /// The value judged: the sample's, or per interval that of a widened window.
+    pub value: Option<f64>,
     /// Expected value and band.
     pub expected: Option<f64>,
     /// Lower end.
@@ -65,6 +67,9 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Eva
     result.forecast = found.iter().find(|f| f.name == grey::NAME).and_then(|f| f.finding.expected);
     result.can_judge = found.iter().any(Found::admitted);
     let Some(value) = value else { return result };
+    let widened = result.expected_from.and_then(|from| found[from].finding.value);
+    let value = widened.unwrap_or(value);
+    result.value = Some(value);
     result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
     for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
         let held = held_back(each, value, &result, settings);

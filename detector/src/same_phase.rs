@@ -104,6 +104,8 @@ fn is_alike(other: i32, day: i32, class: DayClass, settings: &Settings, calendar
 pub struct Samples {
     /// The values; only the first `n` count.
     pub values: [f32; WANTED],
+    /// The days they are of.
+    pub days: [i32; WANTED],
     /// How many.
     pub n: usize,
 }
@@ -118,7 +120,7 @@ impl Samples {
         let mut found = Self::default();
         for candidate in days {
             if let Some(value) = sample(history, candidate, phase) {
-                found.values[found.n] = value;
+                (found.values[found.n], found.days[found.n]) = (value, candidate.day);
                 found.n += 1;
                 if found.n == WANTED {
                     break;

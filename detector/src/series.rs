@@ -25,6 +25,7 @@
 //! | `late` | the window is older than the newest one judged |
 //! | `never_fired` | a pending alert ended without firing |
 //! | `series_gone` | the alert ended because the series was not seen for seven days |
+//! | `reconfigured` | the alert ended (or began) because a changed configuration judges otherwise |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,6 +183,17 @@ impl SeriesJudge {
         judged
     }
 
+    /// The alert as it stands, told as the transition that would bring a newcomer up to date; `None` when nothing is
+    /// pending or fires.
+    pub fn standing(&self) -> Option<AlertTransition> {
+        let change = self.memory.alert.standing()?;
+        let start = self.memory.newest.unwrap_or(change.starts_at);
+        let window = Window::new(start, self.interval().unwrap_or_default());
+        let observation = Observation { window, origin: Origin::Live, revision: 0, value: Observed::Absent };
+        let reason = Reason { version: 1, code: ReasonCode::NoData, ..Reason::default() };
+        Some(self.transition(&self.blank(&observation, reason), change))
+    }
+
     /// Ends whatever is pending or fires, because the series is judged no more; `None` when nothing is.
     pub fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
         let change = self.memory.alert.end()?;
@@ -318,7 +330,7 @@ impl SeriesJudge {
         self.annotate(&mut reason, scene, observation.window, firing, late);
         let verdict = Verdict {
             state: state_of(has_value, firing, evaluation),
-            value: observation.number(),
+            value: evaluation.value,
             expected: evaluation.expected,
             lower: evaluation.lower,
             upper: evaluation.upper,

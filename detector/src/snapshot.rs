@@ -43,6 +43,16 @@ pub(crate) struct SavedSeries {
     pub(crate) judge: Vec<u8>,
 }
 
+impl SavedSeries {
+    /// Settings to load it under when the metric is configured no more.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        let sampling = self.sampling.clone();
+        let timezone = sampling.zone.parse().unwrap_or(chrono_tz::Tz::UTC);
+        let shipped = Settings::shipped(self.metric.clone());
+        Arc::new(Settings { interval: sampling.interval, kind: sampling.kind, timezone, ..shipped })
+    }
+}
+
 /// Encodes series.
 pub(crate) fn encode<'a>(
     series: impl Iterator<Item = (&'a Arc<Settings>, Timestamp, &'a Judging)>,

@@ -9,6 +9,7 @@ use crate::algorithm::{Algorithm, Context};
 use crate::settings::{DirectionSetting, Kind, Settings};
 
 pub mod baseline;
+pub mod count;
 pub mod cusum;
 pub mod grey;
 pub mod onestep;
@@ -27,8 +28,10 @@ pub struct Registered {
 
 /// Every algorithm there is. The first admitted one that expects a value gives the verdict its expectation and band.
 pub const ALGORITHMS: &[Registered] = &[
+    Registered { name: count::NAME, shipped: true, make: count::make },
     Registered { name: baseline::NAME, shipped: true, make: baseline::make },
     Registered { name: onestep::NAME, shipped: true, make: onestep::make },
+    Registered { name: grey::NAME, shipped: true, make: grey::make },
     Registered { name: cusum::NAME, shipped: true, make: cusum::make },
     Registered { name: threshold::NAME, shipped: true, make: threshold::make },
 ];
@@ -51,7 +54,7 @@ pub const SMALL_COUNT: f64 = 30.0;
 /// Whether the window is a small count, which `count` judges and `baseline` leaves alone.
 pub(crate) fn count_judges(context: &Context<'_>) -> bool {
     let chosen = &context.settings.algorithms;
-    let there = chosen.is_empty() || chosen.iter().any(|name| name == "count");
+    let there = chosen.is_empty() || chosen.iter().any(|name| name == count::NAME);
     there && context.settings.kind == Kind::Count && context.baseline.is_some_and(|b| b < SMALL_COUNT)
 }
 

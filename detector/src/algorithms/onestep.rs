@@ -88,29 +88,28 @@ impl Algorithm for OneStep {
         let Some(core) = self.core.as_ref().filter(|core| core.rows() >= LEAST_ROWS) else {
             return Finding::abstains(format!("fewer than {LEAST_ROWS} values were seen"));
         };
-        let at = local_secs(context, observation);
-        let limit = core.limit(context.settings.false_alarms_per_week);
-        let Some(value) = observation.number() else {
-            return Finding { expected: core.expected(at), ..Finding::default() };
+        let Some(outlook) = core.outlook(local_secs(context, observation)) else {
+            return Finding::abstains("no value was seen");
         };
-        let seen = core.assess(at, value);
-        let band = core.band(at, limit);
-        let score = super::bounded(score(seen.evidence, limit));
-        Finding {
-            score,
-            direction: super::side(seen.residual),
-            expected: Some(seen.expected),
+        let limit = core.limit(context.settings.false_alarms_per_week);
+        let band = core.band(&outlook, limit);
+        let expects = Finding {
+            expected: Some(outlook.expected),
             lower: band.map(|(lower, _)| lower),
             upper: band.map(|(_, upper)| upper),
-            numbers: if context.tells(score) { told(&seen, limit) } else { Default::default() },
             ..Finding::default()
-        }
+        };
+        let Some(value) = observation.number() else { return expects };
+        let seen = core.assess(&outlook, value);
+        let score = super::bounded(score(seen.evidence, limit));
+        let numbers = if context.tells(score) { told(&seen, limit) } else { Default::default() };
+        Finding { score, direction: super::side(seen.residual), numbers, ..expects }
     }
 
     fn learn(&mut self, context: &Context<'_>, observation: &Observation, _: &Verdict) {
         let Some(value) = observation.number() else { return };
         let at = local_secs(context, observation);
-        let keep = !context.do_not_learn;
+        let keep = context.promotion.is_none();
         match &mut self.core {
             Some(core) => core.learn(at, value, keep),
             None => {

@@ -19,6 +19,9 @@ const REFIT_EVERY: u32 = 32;
 pub(crate) const LEARN_AT_MOST: f64 = 6.0;
 /// This many rows as large as the one judged do not yet count against it.
 const EMPIRICAL_FREE: f64 = 2.0;
+/// A tail's slope is drawn towards this, as by so many rows: a tail of three rows knows little of its own slope.
+const PRIOR_SLOPE: f64 = 0.2;
+const PRIOR_ROWS: f64 = 10.0;
 /// Weights are brought back to one when they pass this.
 const RENORMALISE_AT: f32 = 1e6;
 
@@ -186,7 +189,9 @@ impl Tail {
             }
         }
         let Some(from) = lowest else { return Fit::default() };
-        let slope = (logs / above - from.ln()).max(self.floor);
+        let rows = above / f64::from(self.weight);
+        let own = logs / above - from.ln();
+        let slope = ((own * rows + PRIOR_SLOPE * PRIOR_ROWS) / (rows + PRIOR_ROWS)).max(self.floor);
         Fit { from, share: -(above / self.total).log10(), slope }
     }
 }
