@@ -1,2 +1,145 @@
 //! Talking to the running process: found by the note it left in its data folder, asked over HTTP with its token, each
-//! request under a deadline.
+//! request under a deadline. A note left behind by a process that died counts as none.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::api::{ErrorAnswer, ReloadRefused};
+use crate::commands::CommandError;
+use crate::runtime::process::{ProcessNote, read_note};
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection to the running process.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    note: ProcessNote,
+}
+
+/// Why a request got no good answer.
+#[derive(Debug)]
+pub(crate) enum ClientError {
+    /// The process took the request and refused the configuration.
+    Refused(ReloadRefused),
+    /// Anything else.
+    Failed(CommandError),
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Refused(refused) => Self::new(refused.errors.join("\n")),
+            ClientError::Failed(error) => error,
+        }
+    }
+}
+
+impl Client {
+    /// The process that runs on this data folder; `None` when there is none.
+    ///
+    /// # Errors
+    /// When HTTP cannot be set up.
+    pub(crate) fn find(folder: &Path) -> Result<Option<Self>, CommandError> {
+        let Some(note) = read_note(folder).filter(is_alive) else { return Ok(None) };
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| CommandError::because("cannot set up HTTP", error))?;
+        Ok(Some(Self { http, note }))
+    }
+
+    /// As [`Client::find`], for commands that change something and so need the process.
+    ///
+    /// # Errors
+    /// When no process runs.
+    pub(crate) fn need(folder: &Path, command: &str) -> Result<Self, CommandError> {
+        Self::find(folder)?.ok_or_else(|| {
+            CommandError::new(format!(
+                "no tidemark runs on {}: `tidemark {command}` needs one, start it with `tidemark run`",
+                folder.display()
+            ))
+        })
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// When the process cannot be reached in time or answers with an error.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, CommandError> {
+        let mut url = self.url(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (*name, value.as_str())));
+        }
+        Ok(self.ask(self.http.request(Method::GET, url)).await?)
+    }
+
+    /// Asks to do something.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; [`ClientError::Refused`] when a configuration was refused.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url(path).map_err(ClientError::Failed)?;
+        self.ask(self.http.request(Method::POST, url).json(body)).await
+    }
+
+    fn url(&self, path: &str) -> Result<url::Url, CommandError> {
+        let text = format!("http://{}{path}", self.note.address);
+        text.parse().map_err(|error| {
+            CommandError::because(format!("process {} left no usable address", self.note.pid), error)
+        })
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let pid = self.note.pid;
+        let failed = |what: &str, error: reqwest::Error| {
+            ClientError::Failed(CommandError::because(format!("process {pid} {what}"), error.without_url()))
+        };
+        let answer = request
+            .bearer_auth(&self.note.token)
+            .send()
+            .await
+            .map_err(|error| failed("cannot be reached", error))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| failed("broke off its answer", error))?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|error| {
+                let message = format!("process {pid} answers in a way this version does not know");
+                ClientError::Failed(CommandError::because(message, error))
+            });
+        }
+        if status == StatusCode::UNPROCESSABLE_ENTITY
+            && let Ok(refused) = serde_json::from_slice(&bytes)
+        {
+            return Err(ClientError::Refused(refused));
+        }
+        let message = serde_json::from_slice::<ErrorAnswer>(&bytes)
+            .map_or_else(|_| format!("process {pid} answers {status}"), |answer| answer.error);
+        Err(ClientError::Failed(CommandError::new(message)))
+    }
+}
+
+/// Whether the process of a note still runs.
+fn is_alive(note: &ProcessNote) -> bool {
+    let Ok(pid) = i32::try_from(note.pid) else { return false };
+    !matches!(kill(Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
+}

@@ -46,6 +46,22 @@ impl Output {
         }
     }
 
+    /// Prints a result of one piece: as it is in JSON, in `words` for people.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub(crate) fn print_one<T: Serialize>(
+        self,
+        result: &T,
+        words: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
+        match self.format {
+            OutputFormat::Table => self.text(&words(result)),
+            OutputFormat::Json => self.text(&serde_json::to_string_pretty(result)?),
+            OutputFormat::Ndjson => self.text(&serde_json::to_string(result)?),
+        }
+    }
+
     /// Prints text and a line end; nothing when it is empty.
     ///
     /// # Errors
@@ -89,4 +105,42 @@ pub(crate) fn table(headings: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(headings.iter().map(|heading| Cell::new(*heading)));
     table
+}
+
+/// A number for people: at most six significant digits, nothing for none.
+pub(crate) fn number(value: Option<f64>) -> String {
+    let Some(value) = value else { return String::new() };
+    if value == value.trunc() && value.abs() < 1e15 {
+        return format!("{value:.0}");
+    }
+    let magnitude = value.abs().log10().floor();
+    if !(-4.0..15.0).contains(&magnitude) {
+        return format!("{value:.4e}");
+    }
+    let decimals = (5.0 - magnitude).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let table = [
+            (None, ""),
+            (Some(0.0), "0"),
+            (Some(12.0), "12"),
+            (Some(1234.5678), "1234.57"),
+            (Some(0.12345678), "0.123457"),
+            (Some(1_234_567.8), "1234568"),
+            (Some(-0.5), "-0.5"),
+            (Some(1e300), "1.0000e300"),
+            (Some(1e-9), "1.0000e-9"),
+        ];
+        for (value, text) in table {
+            assert_eq!(number(value), text, "{value:?}");
+        }
+    }
 }

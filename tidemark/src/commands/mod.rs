@@ -1,22 +1,33 @@
 //! The commands: one file each. This one finds the right one, sets up logs, and turns errors into exit codes.
 
+mod alerts;
+mod backtest;
+mod check;
 mod demo;
 pub(crate) mod detect;
+mod docs;
 pub(crate) mod forecast;
+mod init;
+mod metrics;
+mod notify;
+mod offline;
+mod reload;
 mod run;
+mod sample;
 
 use std::error::Error;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, GlobalArgs, LogFormat};
+use crate::cli::{AlertsCommand, Cli, Command, GlobalArgs, LogFormat, MetricsCommand};
 use crate::config::{Config, Findings};
 use crate::exit::Exit;
-use crate::output::{Output, wants_color};
+use crate::output::{Output, Present, wants_color};
 
 /// What every command gets.
 #[derive(Clone, Debug)]
@@ -34,6 +45,42 @@ impl Context {
     /// [`CommandError::Config`] with everything wrong with it.
     pub(crate) fn config(&self) -> Result<Config, CommandError> {
         Config::load(&self.global.config).map_err(|findings| CommandError::Config(Box::new(findings)))
+    }
+
+    /// The data folder the configuration names, whatever else is wrong in it.
+    ///
+    /// # Errors
+    /// [`CommandError::Config`] when the file cannot be read as YAML.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, CommandError> {
+        Config::data_dir_of(&self.global.config).map_err(|findings| CommandError::Config(Box::new(findings)))
+    }
+
+    /// Prints a result of several rows.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub(crate) fn print<T: Present>(&self, result: &T) -> Result<(), CommandError> {
+        self.output.print(result).map_err(CommandError::stdout)
+    }
+
+    /// Prints a result of one piece: `words` makes the text for people.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub(crate) fn print_one<T: Serialize>(
+        &self,
+        result: &T,
+        words: impl FnOnce(&T) -> String,
+    ) -> Result<(), CommandError> {
+        self.output.print_one(result, words).map_err(CommandError::stdout)
+    }
+
+    /// Prints text as it is.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub(crate) fn print_text(&self, text: &str) -> Result<(), CommandError> {
+        self.output.text(text).map_err(CommandError::stdout)
     }
 
     /// The configuration file.
@@ -78,6 +125,10 @@ impl CommandError {
         Self::Failed { message: message.into(), source: Some(source.into()) }
     }
 
+    fn stdout(error: io::Error) -> Self {
+        Self::because("cannot write the result", error)
+    }
+
     /// Its exit code.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
@@ -113,13 +164,24 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
         Command::Demo(args) => demo::run(context, args),
         Command::Detect(args) => detect::run(context, args),
         Command::Forecast(args) => forecast::run(context, args),
-        _ => Err(CommandError::new("not wired yet")),
+        Command::Init(args) => init::run(context, args),
+        Command::Check(args) => check::run(context, args),
+        Command::Sample(args) => sample::run(context, args),
+        Command::Reload => reload::run(context),
+        Command::Backtest(args) => backtest::run(context, args),
+        Command::Notify(command) => notify::run(context, command),
+        Command::Explain(args) => alerts::explain(context, args),
+        Command::Alerts(AlertsCommand::Ls { state }) => alerts::ls(context, *state),
+        Command::Metrics(MetricsCommand::Ls) => metrics::ls(context),
+        Command::Completions(args) => docs::completions(context, args),
+        Command::Man(args) => docs::man(context, args),
+        Command::Schema => docs::schema(context),
     }
 }
 
 fn tell(error: &CommandError) {
     if let CommandError::Config(findings) = error {
-        findings.lines().iter().for_each(|line| eprintln!("{line}"));
+        eprint!("{}", findings.shown(io::stderr().is_terminal()));
     }
     let mut text = format!("error: {error}");
     let mut cause = error.source();

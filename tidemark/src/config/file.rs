@@ -65,7 +65,8 @@ pub(crate) struct ConfigFile {
     pub(crate) alert_max_age: HumanDuration,
 }
 
-fn default_data_dir() -> String {
+/// Where data goes when the file says nothing.
+pub(crate) fn default_data_dir() -> String {
     "tidemark-data".into()
 }
 

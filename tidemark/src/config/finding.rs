@@ -85,6 +85,19 @@ impl Findings {
         self.all.iter().map(|finding| self.line(finding)).collect()
     }
 
+    /// All of it for people; with `source` each line of the file with a caret under the place.
+    pub(crate) fn shown(&self, source: bool) -> String {
+        let mut out = String::new();
+        for finding in &self.all {
+            out.push_str(&self.line(finding));
+            out.push('\n');
+            if let Some(line) = self.text.lines().nth(finding.place.line - 1).filter(|_| source) {
+                out.push_str(&excerpt(line, finding.place));
+            }
+        }
+        out
+    }
+
     /// The line of one finding.
     pub(crate) fn line(&self, finding: &Finding) -> String {
         let level = match finding.level {
@@ -93,5 +106,53 @@ impl Findings {
         };
         let Place { line, column } = finding.place;
         format!("{}:{line}:{column}: {level}: {}", self.file.display(), finding.message)
+    }
+}
+
+/// Most characters of a line that are shown.
+const EXCERPT: usize = 100;
+/// A line that speaks of one of these may hold a secret: its value is not shown.
+const SECRETIVE: [&str; 7] = ["passw", "secret", "token", "key", "credential", "authorization", "url"];
+
+/// A line of the file and a caret under a column; long lines are cut around it.
+fn excerpt(line: &str, place: Place) -> String {
+    let lower = line.to_lowercase();
+    let hide = SECRETIVE.iter().any(|word| lower.contains(word));
+    let until = if hide { line.find(':').map_or(0, |at| at + 1) } else { line.len() };
+    let kept = line.get(..until).unwrap_or_default();
+    let chars: Vec<char> = kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let caret = (place.column - 1).min(chars.len());
+    let from = caret.saturating_sub(EXCERPT / 2);
+    let part: String = chars.iter().skip(from).take(EXCERPT).collect();
+    let dots = if from > 0 { "…" } else { "" };
+    let rest = if hide || chars.len() > from + EXCERPT { " …" } else { "" };
+    let number = place.line.to_string();
+    let indent = " ".repeat(number.len());
+    let under = " ".repeat(caret - from + dots.chars().count());
+    format!("  {number} | {dots}{part}{rest}\n  {indent} | {under}^\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, line: usize, column: usize) -> String {
+        excerpt(text.lines().nth(line - 1).unwrap(), Place { line, column })
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_place() {
+        insta::assert_snapshot!(shown("a:\n  intervall: 1m\n", 2, 3), @"");
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        insta::assert_snapshot!(shown("  passwrd: hunter2", 1, 3), @"");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let line = "x".repeat(1_000_000);
+        insta::assert_snapshot!(shown(&line, 1, 500_000), @"");
     }
 }

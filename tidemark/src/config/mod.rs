@@ -20,6 +20,8 @@ mod scalar;
 mod schema;
 mod size;
 mod storage;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 mod zone;
 
@@ -34,7 +36,7 @@ use detector::settings::{CalendarConfig, Settings};
 use notifier::config::{Language, NotifierConfig, ReceiverConfig, RouteConfig};
 
 pub(crate) use file::ConfigFile;
-pub(crate) use finding::{Finding, Findings, Level, Place};
+pub(crate) use finding::{Findings, Level};
 pub(crate) use nearest::hint;
 pub(crate) use pipeline::Checked;
 pub(crate) use schema::schema;
@@ -69,6 +71,14 @@ impl Config {
             }
             None => Err(findings),
         }
+    }
+
+    /// The data folder a file names, whatever else is wrong in it: what commands need to find the running process.
+    ///
+    /// # Errors
+    /// When the file cannot be read as YAML.
+    pub(crate) fn data_dir_of(path: &Path) -> Result<PathBuf, Findings> {
+        pipeline::data_dir(path, &|name| std::env::var(name).ok())
     }
 
     /// The file it came from.

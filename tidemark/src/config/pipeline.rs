@@ -9,7 +9,7 @@ use super::explain::Issue;
 use super::file::ConfigFile;
 use super::finding::{Finding, Findings, Level, Place};
 use super::tree::{self, Content, Node};
-use super::{meaning, paths, read, schema};
+use super::{file, meaning, paths, read, schema};
 
 /// What checking a file gave.
 #[derive(Debug)]
@@ -50,6 +50,17 @@ pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>
     }
     let findings = Findings { file: path.to_owned(), text, all }.tidy();
     Checked { good, findings }
+}
+
+/// The data folder a file names, whatever else is wrong in it.
+pub(crate) fn data_dir(path: &Path, environment: Environment<'_>) -> Result<PathBuf, Findings> {
+    let fail = |text: String, all| Findings { file: path.to_owned(), text, all }.tidy();
+    let text = read::read(path).map_err(|finding| fail(String::new(), vec![finding]))?;
+    let (root, found) = tree::parse(&text);
+    let Some(mut root) = root else { return Err(fail(text, found)) };
+    expand::expand(&mut root, &text, environment);
+    let named = root.get("data_dir").and_then(Node::text).map_or_else(file::default_data_dir, str::to_owned);
+    Ok(folder(path).join(named))
 }
 
 fn check_tree(root: &mut Node, path: &Path, mask: &Mask) -> (Vec<Finding>, u64) {

@@ -1,0 +1,24 @@
+//! For tests: what is found in a text, as if it stood in `/etc/tidemark/tidemark.yaml`.
+
+use std::path::Path;
+
+use super::pipeline::{Checked, check_text};
+
+/// The environment of these tests.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    match name {
+        "SMTP_PASSWORD" | "RISK_TOKEN" => Some("hunter22".to_owned()),
+        "WEBHOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        _ => None,
+    }
+}
+
+/// What checking a text gives.
+pub(crate) fn check(text: &str) -> Checked {
+    check_text(Path::new("/etc/tidemark/tidemark.yaml"), text.to_owned(), &environment)
+}
+
+/// What is found in a text, without the file's folder.
+pub(crate) fn findings_of(text: &str) -> Vec<String> {
+    check(text).findings.lines().iter().map(|line| line.replace("/etc/tidemark/", "")).collect()
+}
