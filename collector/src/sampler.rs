@@ -69,7 +69,8 @@ impl Sampler {
         };
         task.resume(resume).await;
         task.live(&stop).await;
-        task.append(None, Vec::new()).await;
+        // What is refused now is found again at the next start, as ticks due since the last entry.
+        let _ = task.append(None, Vec::new()).await;
     }
 }
 
@@ -107,7 +108,8 @@ impl Task {
         if resume == Resume::AfterDown {
             let missed: Vec<Window> = self.due(now).collect();
             self.miss(&missed, MissedReason::Down, "Tidemark was not running");
-            self.append(None, Vec::new()).await;
+            // What is refused stays in the backlog.
+            let _ = self.append(None, Vec::new()).await;
         }
     }
 
@@ -184,7 +186,10 @@ impl Task {
             outcome: outcome(asked),
         };
         let overrun: Vec<Window> = self.due(self.now()).collect();
-        self.append(Some(tick), overrun).await;
+        if let Err(AppendError::TooLarge { .. }) = self.append(Some(tick), overrun).await {
+            // Without its samples it is small enough.
+            let _ = self.append(None, Vec::new()).await;
+        }
     }
 
     fn note(&mut self, window: Window, asked: &Asked) {
@@ -211,24 +216,25 @@ impl Task {
 
     /// Appends what the log has not taken: the backlog, the tick, the ticks overrun by it, a reading of health. What is
     /// refused stays in the backlog.
-    async fn append(&mut self, tick: Option<Tick>, overrun: Vec<Window>) {
+    async fn append(&mut self, tick: Option<Tick>, overrun: Vec<Window>) -> Result<(), AppendError> {
         let mut later = Backlog::default();
         for window in &overrun {
             later.push(MissedRange::one(*window, MissedReason::Overrun, OVERRUN));
         }
         self.count_missed(&overrun, MissedReason::Overrun);
         let result = self.append_in_frames(tick.as_ref(), &later).await;
-        match (result, tick) {
+        match (&result, tick) {
             (Ok(()), Some(tick)) => self.sampler.report.appended(&tick),
             (Ok(()), None) => {}
             (Err(error), tick) => {
-                self.refused(tick, &error);
+                self.refused(tick, error);
                 later.ranges().cloned().for_each(|range| self.backlog.push(range));
             }
         }
         let waiting = self.backlog.ticks();
         self.sampler.report.refused(waiting, self.backlog.take_dropped());
         self.sampler.health.update(|health| health.refused_ticks = waiting);
+        result
     }
 
     /// Appends in order, the tick in the last frame. The backlog is shorter by what was taken.
@@ -263,7 +269,11 @@ impl Task {
         let Some(tick) = tick else { return };
         let (reason, message) = match (tick.outcome, error) {
             (TickOutcome::Missed { reason, message }, _) => (reason, message),
-            (_, AppendError::TooLarge { .. }) => (MissedReason::Invalid, error.to_string()),
+            (_, AppendError::TooLarge { bytes, limit }) => {
+                let message =
+                    format!("too many rows for one entry of the log: {bytes} bytes, at most {limit}");
+                (MissedReason::Invalid, message)
+            }
             _ => (MissedReason::Full, error.to_string()),
         };
         self.sampler.report.missed(reason, 1);

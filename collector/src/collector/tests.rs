@@ -150,11 +150,8 @@ async fn a_hung_source_costs_its_own_samplers_their_ticks_and_nobody_else_anythi
         ("api".to_owned(), api),
         ("shop".to_owned(), sqlite(&bench.folder.path().join("shop.db"))),
     ]);
-    let hung = |name: &str| SamplerSpec {
-        source: "api".into(),
-        query: Query::Http(Box::new(HttpQuery::default())),
-        ..spec(name)
-    };
+    let hung =
+        |name: &str| SamplerSpec { source: "api".into(), query: Query::Http(Box::default()), ..spec(name) };
     let samplers = vec![hung("hung1"), hung("hung2"), orders("orders")];
     bench.collector.apply(CollectorConfig { sources, samplers }).unwrap();
     bench.started().await;

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use model::testing::MemoryLog;
-use model::{Body, ManualClock, SampleLog, Timestamp, Window};
+use model::{
+    AppendError, Appended, Body, LogStats, ManualClock, NewEntry, Positions, ProducerState, ReadBatch,
+    ReadError, ReadLimit, SampleLog, Timestamp, Topics, Window,
+};
 use proptest::prelude::*;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +24,7 @@ struct Bench {
     log: Arc<MemoryLog>,
     source: Arc<FakeSource>,
     health: HealthCell,
+    small_frames: bool,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -39,12 +44,14 @@ impl Bench {
             clock: ManualClock::new(ten()),
             log: Arc::new(MemoryLog::new("collector")),
             source: FakeSource::new(script),
+            small_frames: false,
             running: None,
         }
     }
 
     async fn start(&mut self, resume: Resume) {
-        let log: Arc<dyn SampleLog> = Arc::clone(&self.log) as _;
+        let log = Arc::clone(&self.log);
+        let log: Arc<dyn SampleLog> = if self.small_frames { Arc::new(SmallFrames(log)) } else { log };
         let sampler = Sampler {
             spec: self.spec.clone(),
             timetable: Timetable::new(&self.spec.schedule, self.spec.timezone).unwrap(),
@@ -295,6 +302,59 @@ async fn health_goes_into_the_log_at_most_once_a_minute() {
         sampler/orders/health 2026-03-02T10:01:10Z {"duration_ms": 0.0, "errors": 1.0, "missed": 1.0, "rows": 5.0}
         sampler/orders/health 2026-03-02T10:02:10Z {"duration_ms": 0.0, "errors": 0.0, "missed": 0.0, "rows": 6.0}
         "#);
+}
+
+/// A log whose frames are too small for the number 999.
+struct SmallFrames(Arc<MemoryLog>);
+
+#[async_trait]
+impl SampleLog for SmallFrames {
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Appended, AppendError> {
+        let large = |entry: &NewEntry| matches!(&entry.body, Body::Tick(tick) if tick.samples().iter().any(|s| s.value == 999.0));
+        if entries.iter().any(large) {
+            return Err(AppendError::TooLarge { bytes: 999, limit: 100 });
+        }
+        self.0.append(entries).await
+    }
+
+    fn read(&self, from: &Positions, topics: Topics, limit: ReadLimit) -> Result<ReadBatch, ReadError> {
+        self.0.read(from, topics, limit)
+    }
+
+    async fn wait(&self, from: &Positions) {
+        self.0.wait(from).await;
+    }
+
+    fn last(&self, producer: &str) -> Option<ProducerState> {
+        self.0.last(producer)
+    }
+
+    fn end(&self) -> Positions {
+        self.0.end()
+    }
+
+    fn commit(&self, consumer: &str, positions: &Positions) -> Result<(), AppendError> {
+        self.0.commit(consumer, positions)
+    }
+
+    fn committed(&self, consumer: &str) -> Option<Positions> {
+        self.0.committed(consumer)
+    }
+
+    fn stats(&self) -> LogStats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_too_large_for_the_log_is_recorded_at_once_as_invalid() {
+    let mut bench = Bench::new(spec("orders"), [Behaviour::Number(999), Behaviour::Number(1)]);
+    bench.small_frames = true;
+    bench.start(Resume::AfterDown).await;
+    bench.advance(MINUTE).await;
+    insta::assert_snapshot!(bench.shown(), @"02 10:00:00 - 02 10:01:00 x1 invalid: too many rows for one entry of the log: 999 bytes, at most 100");
+    bench.advance(MINUTE).await;
+    assert_eq!(ticks(&bench.log).len(), 2);
 }
 
 #[derive(Clone, Debug)]
