@@ -23,6 +23,8 @@ use crate::{Cell, Rows, SourceError};
 
 /// SQLite steps between two looks at the cancellation.
 const STEPS: i32 = 1_000;
+/// How long opening and probing wait for a locked file; a query waits as long as its timeout.
+const BUSY: Duration = Duration::from_millis(500);
 /// The longest text or blob SQLite itself makes.
 const MAX_VALUE_BYTES: i32 = 16 << 20;
 /// A longer cell is an error.
@@ -76,6 +78,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, SourceError> {
     for (limit, value) in limits {
         connection.set_limit(limit, value).map_err(describe)?;
     }
+    connection.busy_timeout(BUSY).map_err(describe)?;
     connection.pragma_update(None, "query_only", true).map_err(describe)?;
     connection.authorizer(Some(authorize)).map_err(describe)?;
     Ok(connection)
