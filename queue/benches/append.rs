@@ -20,8 +20,7 @@ const START: i64 = 1_800_000_000;
 
 fn main() {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let root =
-        folder.map_or_else(|| tempfile::tempdir(), |path| tempfile::tempdir_in(path)).expect("a folder");
+    let root = folder.map_or_else(tempfile::tempdir, tempfile::tempdir_in).expect("a folder");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     println!(
         "| what | batch | appenders | entries/s | MB/s | batches/s | plain write+fdatasync batches/s | ratio |"

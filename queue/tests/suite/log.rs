@@ -283,8 +283,8 @@ fn a_dropped_append_is_there_as_a_whole_or_not_at_all() {
     log.close();
     let all = sequences(&read_all(&log));
     let last = log.last("sampler/orders").map_or(0, |state| state.sequence);
-    assert!(last % 2 == 0 && all.last().copied().unwrap_or(0) == last);
-    assert!(all.chunks(2).all(|pair| pair[0] + 1 == pair[1] && pair[1] % 2 == 0), "{all:?}");
+    assert!(last.is_multiple_of(2) && all.last().copied().unwrap_or(0) == last);
+    assert!(all.chunks(2).all(|pair| pair[0] + 1 == pair[1] && pair[1].is_multiple_of(2)), "{all:?}");
 }
 
 #[test]
