@@ -139,8 +139,10 @@ impl Knowledge {
             Some((name, state))
         });
         let states = states.collect();
-        let pending = std::mem::take(&mut self.pending);
-        let written = pending.into_values().try_for_each(|(key, slot)| self.index.set(key, slot));
+        // Day by day, since the index has only a few days open at once.
+        let mut settled: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
+        settled.sort_unstable_by_key(|(key, _)| key.day());
+        let written = settled.into_iter().try_for_each(|(key, slot)| self.index.set(key, slot));
         (states, written)
     }
 

@@ -6,6 +6,7 @@
 mod day;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ use day::DayFile;
 
 /// Nanoseconds of a day.
 const DAY: i64 = 86_400_000_000_000;
+/// Tables open at once; a table costs memory while it is open, and opening one costs a look at its slots.
+const MOST_OPEN: usize = 8;
 /// Days for which the index answers alone.
 const KEPT_DAYS: i64 = 28;
 
@@ -37,6 +40,11 @@ impl Key {
         bytes[0..8].copy_from_slice(&fingerprint.to_le_bytes());
         bytes[8..16].copy_from_slice(&start.to_le_bytes());
         Self { day: start.div_euclid(DAY), hash: xxhash_rust::xxh3::xxh3_64(&bytes).max(1) }
+    }
+
+    /// The day of its window start.
+    pub(crate) fn day(self) -> i64 {
+        self.day
     }
 
     /// The hash, which alone tells keys apart.
@@ -130,10 +138,23 @@ impl Index {
 
     fn day(&mut self, day: i64) -> io::Result<&mut DayFile> {
         self.touched.insert(day);
+        if self.days.get(&day).is_none_or(Option::is_none) {
+            self.close_one();
+        }
         let place = self.days.entry(day).or_default();
         match place {
             Some(file) => Ok(file),
             None => Ok(place.insert(DayFile::open(&file_of(&self.dir, day), day)?)),
+        }
+    }
+
+    /// Closes the oldest open table when there are too many. What was set in it stays with the system and is made durable at
+    /// the checkpoint.
+    fn close_one(&mut self) {
+        if self.days.values().flatten().count() >= MOST_OPEN
+            && let Some(open) = self.days.values_mut().find(|file| file.is_some())
+        {
+            *open = None;
         }
     }
 
@@ -142,6 +163,7 @@ impl Index {
         for (day, file) in &mut self.days {
             match file {
                 Some(open) if self.touched.contains(day) => open.flush()?,
+                None if self.touched.contains(day) => File::open(file_of(&self.dir, *day))?.sync_all()?,
                 _ => *file = None,
             }
         }
@@ -245,7 +267,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn it_is_a_map_that_keeps_the_highest_revision(
-            sets in prop::collection::vec((0u64..50, 0i64..3000, 0u32..4, any::<u32>()), 1..300),
+            sets in prop::collection::vec((0u64..50, 0i64..20_000, 0u32..4, any::<u32>()), 1..300),
         ) {
             let dir = tempfile::tempdir().unwrap();
             let mut index = Index::create(dir.path()).unwrap();
