@@ -208,8 +208,14 @@ impl Bench {
     }
 }
 
+/// Each case opens files; `.ci/full` runs many more than the usual ones.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(120))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(120))]
+    #![proptest_config(cases())]
 
     #[test]
     fn the_store_is_a_map_through_flushes_restarts_and_crashes(steps in steps()) {
