@@ -101,11 +101,14 @@ impl Present for Replay {
             }
             out.push_str(&format!("\n{alerts}\n"));
         }
+        let a_week = self.alerts_a_week.map_or_else(
+            || "nothing was judged yet: it is still learning".to_owned(),
+            |rate| format!("{} a week judged", number(Some((rate * 100.0).round() / 100.0))),
+        );
+        let (count, night) = (self.alerts.len(), self.at_night);
+        let alerts = if count == 1 { "alert" } else { "alerts" };
         out.push_str(&format!(
-            "\n{} alerts, {} a week; {} at night (22:00 to 08:00 {})\n\n",
-            self.alerts.len(),
-            number(Some((self.alerts_a_week * 100.0).round() / 100.0)),
-            self.at_night,
+            "\n{count} {alerts}, {a_week}; {night} at night (22:00 to 7:00 {})\n\n",
             self.timezone
         ));
         let mut band = table(&[

@@ -39,10 +39,12 @@ pub(crate) fn expand(root: &mut Node, text: &str, environment: Environment<'_>) 
         if !scalar.text.contains('$') {
             return;
         }
+        let first = findings.len();
         let mut wrong = |name: &str, message: String| {
             findings.push(Finding::error(find(text, scalar, place, name), message));
         };
         let expanded = expand_text(&scalar.text, environment, &mut mask, &mut wrong);
+        scalar.unset = findings.get(first).cloned();
         replace(scalar, expanded, &mut mask);
     });
     (mask, findings)
@@ -121,10 +123,10 @@ fn find(text: &str, scalar: &Scalar, place: Place, part: &str) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tree;
+    use crate::config::compose;
 
     fn expanded(yaml: &str) -> (serde_json::Value, Vec<String>, Mask) {
-        let (node, _) = tree::parse(yaml);
+        let (node, _) = compose::parse(yaml);
         let mut node = node.unwrap();
         let environment = |name: &str| match name {
             "PORT" => Some("8080".to_owned()),

@@ -32,6 +32,28 @@ pub(crate) fn path_of(error: &ValidationError<'_>) -> Vec<String> {
     error.instance_path().iter().map(text).collect()
 }
 
+/// Scalars whose `${NAME}` could not be expanded, as issues, so that no later check judges them.
+pub(crate) fn unset(root: &Node) -> Vec<Issue> {
+    fn walk(node: &Node, path: &mut Vec<String>, issues: &mut Vec<Issue>) {
+        let mut visit = |step: String, child: &Node| {
+            path.push(step);
+            walk(child, path, issues);
+            path.pop();
+        };
+        match &node.content {
+            Content::List(items) => items.iter().enumerate().for_each(|(i, item)| visit(i.to_string(), item)),
+            Content::Map(entries) => entries.iter().for_each(|(key, child)| visit(key.text.clone(), child)),
+            Content::Scalar(scalar) => {
+                let found = scalar.unset.clone();
+                issues.extend(found.map(|finding| Issue { path: path.clone(), finding }));
+            }
+        }
+    }
+    let mut issues = Vec::new();
+    walk(root, &mut Vec::new(), &mut issues);
+    issues
+}
+
 /// Turns violations into findings.
 pub(crate) struct Explainer<'a> {
     schema: &'a Value,
@@ -53,7 +75,7 @@ impl<'a> Explainer<'a> {
     /// Takes a violation in.
     pub(crate) fn explain(&mut self, error: &ValidationError<'_>) {
         let path = path_of(error);
-        let Some(node) = self.root.at(&path) else { return };
+        let Some(node) = self.root.at(&path).filter(|node| !node.is_unset()) else { return };
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
@@ -207,17 +229,22 @@ impl<'a> Explainer<'a> {
             }
             ValidationErrorKind::Format { format } => format!("{} is no {format}", shown(node)),
             ValidationErrorKind::Pattern { .. } => self.pattern(error, node),
+            ValidationErrorKind::Minimum { .. } | ValidationErrorKind::Maximum { .. }
+                if error.instance_path().as_str() == "/version" =>
+            {
+                format!("version {} is not known: this Tidemark reads version 1", shown(node))
+            }
             ValidationErrorKind::Minimum { limit } => {
-                format!("{} is too small: at least {limit}", shown(node))
+                format!("{} is too small: at least {}", shown(node), plain(limit))
             }
             ValidationErrorKind::Maximum { limit } => {
-                format!("{} is too large: at most {limit}", shown(node))
+                format!("{} is too large: at most {}", shown(node), plain(limit))
             }
             ValidationErrorKind::ExclusiveMinimum { limit } => {
-                format!("{} is too small: it must be more than {limit}", shown(node))
+                format!("{} is too small: it must be more than {}", shown(node), plain(limit))
             }
             ValidationErrorKind::ExclusiveMaximum { limit } => {
-                format!("{} is too large: it must be less than {limit}", shown(node))
+                format!("{} is too large: it must be less than {}", shown(node), plain(limit))
             }
             ValidationErrorKind::MinItems { limit } => format!("too few entries: at least {limit}"),
             ValidationErrorKind::MaxItems { limit } => format!("too many entries: at most {limit}"),
@@ -280,6 +307,11 @@ pub(crate) fn shown(node: &Node) -> String {
         Content::List(_) => "a list".to_owned(),
         Content::Map(_) => "a mapping".to_owned(),
     }
+}
+
+/// A limit as people write it: `0`, not `0.0`.
+fn plain(limit: &Value) -> String {
+    limit.as_f64().map_or_else(|| limit.to_string(), |number| number.to_string())
 }
 
 fn is_choice(error: &ValidationError<'_>) -> bool {

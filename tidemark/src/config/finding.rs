@@ -142,17 +142,26 @@ mod tests {
 
     #[test]
     fn the_caret_stands_under_the_place() {
-        insta::assert_snapshot!(shown("a:\n  intervall: 1m\n", 2, 3), @"");
+        insta::assert_snapshot!(shown("a:\n  intervall: 1m\n", 2, 3), @r#"
+        2 |   intervall: 1m
+          |   ^
+        "#);
     }
 
     #[test]
     fn what_may_be_secret_is_not_shown() {
-        insta::assert_snapshot!(shown("  passwrd: hunter2", 1, 3), @"");
+        insta::assert_snapshot!(shown("  passwrd: hunter2", 1, 3), @r#"
+        1 |   passwrd: …
+          |   ^
+        "#);
     }
 
     #[test]
     fn long_lines_are_cut_around_the_place() {
         let line = "x".repeat(1_000_000);
-        insta::assert_snapshot!(shown(&line, 1, 500_000), @"");
+        insta::assert_snapshot!(shown(&line, 1, 500_000), @r#"
+        1 | …xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx …
+          |                                                    ^
+        "#);
     }
 }

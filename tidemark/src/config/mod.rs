@@ -4,6 +4,7 @@
 //! once with its line and column; a file with any error yields no [`Config`], so that a bad one never replaces a good
 //! one. Nothing here is durable and nothing waits.
 
+mod compose;
 mod expand;
 mod explain;
 mod file;
@@ -22,6 +23,8 @@ mod size;
 mod storage;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod zone;
 

@@ -22,7 +22,7 @@ const MAX_SECRET_BYTES: u64 = 1 << 20;
 pub(crate) fn resolve(root: &mut Node, folder: &Path, hash: &mut Sha256) -> Vec<Issue> {
     let mut issues = Vec::new();
     for path in file_paths(root) {
-        let Some(node) = root.at_mut(&path) else { continue };
+        let Some(node) = root.at_mut(&path).filter(|node| !node.is_unset()) else { continue };
         let place = node.place;
         let Some(found) = absolute(node, folder) else { continue };
         if !path.last().is_some_and(|key| key.ends_with("_file")) {

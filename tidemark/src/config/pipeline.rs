@@ -8,8 +8,8 @@ use super::expand::{self, Environment, Mask};
 use super::explain::Issue;
 use super::file::ConfigFile;
 use super::finding::{Finding, Findings, Level, Place};
-use super::tree::{self, Content, Node};
-use super::{file, meaning, paths, read, schema};
+use super::tree::{Content, Node};
+use super::{compose, explain, file, meaning, paths, read, schema};
 
 /// What checking a file gave.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) fn check_file(path: &Path, environment: Environment<'_>) -> Checked {
 
 /// Checks a text as if it stood in this file.
 pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>) -> Checked {
-    let (root, mut all) = tree::parse(&text);
+    let (root, mut all) = compose::parse(&text);
     let mut good = None;
     if let Some(mut root) = root {
         let (mask, found) = expand::expand(&mut root, &text, environment);
@@ -48,6 +48,10 @@ pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>
             }
         }
     }
+    if good.is_none() {
+        // What a mistake leads to (a source that nobody names, since its name is misspelt) is no news.
+        all.retain(|finding| finding.level == Level::Error);
+    }
     let findings = Findings { file: path.to_owned(), text, all }.tidy();
     Checked { good, findings }
 }
@@ -56,19 +60,21 @@ pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>
 pub(crate) fn data_dir(path: &Path, environment: Environment<'_>) -> Result<PathBuf, Findings> {
     let fail = |text: String, all| Findings { file: path.to_owned(), text, all }.tidy();
     let text = read::read(path).map_err(|finding| fail(String::new(), vec![finding]))?;
-    let (root, found) = tree::parse(&text);
+    let (root, found) = compose::parse(&text);
     let Some(mut root) = root else { return Err(fail(text, found)) };
     expand::expand(&mut root, &text, environment);
     let named = root.get("data_dir").and_then(Node::text).map_or_else(file::default_data_dir, str::to_owned);
     Ok(folder(path).join(named))
 }
 
+/// What is wrong with a tree, and the revision of its content.
 fn check_tree(root: &mut Node, path: &Path, mask: &Mask) -> (Vec<Finding>, u64) {
     if !matches!(root.content, Content::Map(_)) {
         let message = "expected a mapping of keys such as `version: 1`";
         return (vec![Finding::error(root.place, message)], 0);
     }
-    let mut issues = schema::check(root);
+    let mut issues = explain::unset(root);
+    issues.extend(schema::check(root));
     let mut hash = Sha256::new();
     hash.update(root.to_value().to_string());
     issues.extend(paths::resolve(root, &folder(path), &mut hash));

@@ -14,8 +14,10 @@ const MAX_BYTES: u64 = 8 << 20;
 /// # Errors
 /// One finding: the file cannot be read, is too large or is no UTF-8.
 pub(crate) fn read(path: &Path) -> Result<String, Finding> {
-    let refused =
-        |error: io::Error| Finding::error(Place::START, format!("cannot read the file: {}", say(&error)));
+    let refused = |error: io::Error| {
+        let hint = if error.kind() == io::ErrorKind::NotFound { "; `tidemark init` writes one" } else { "" };
+        Finding::error(Place::START, format!("cannot read the file: {}{hint}", say(&error)))
+    };
     let file = File::open(path).map_err(refused)?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(refused)?;

@@ -1,15 +1,16 @@
 //! The replay itself: samples to observations to verdicts to what would have been sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::Timelike;
-use collector::Timetable;
+use chrono_tz::Tz;
+use collector::{SamplerSpec, Timetable};
+use detector::Calendar;
 use detector::algorithm::{Observation, Observed};
+use detector::backtest::{BacktestAlert, BacktestReport, backtest_from};
 use detector::settings::{MissingSetting, Settings};
-use detector::{Calendar, Judged, backtest};
 use model::{
-    AlertTransition, FieldValue, Labels, Origin, Ratio, SeriesData, SeriesKey, TimeRange, Timestamp,
-    Transition, Verdict, VerdictState, Window,
+    FieldValue, Labels, Origin, Ratio, SeriesData, SeriesKey, TimeRange, Timestamp, Verdict, Window,
 };
 use notifier::Language;
 use notifier::message::NoteStatus;
@@ -33,10 +34,12 @@ pub(super) struct Replay {
     pub(super) timezone: String,
     /// What would have been sent, oldest first.
     pub(super) alerts: Vec<AlertFound>,
-    /// How many of them between 22:00 and 08:00.
+    /// How many of them at night.
     pub(super) at_night: usize,
-    /// How many a week.
-    pub(super) alerts_a_week: f64,
+    /// How many weeks were judged, learning left out.
+    pub(super) weeks_judged: f64,
+    /// How many alerts a week judged; `None` when nothing was judged.
+    pub(super) alerts_a_week: Option<f64>,
     /// Each series and its band.
     pub(super) series: Vec<SeriesBand>,
 }
@@ -52,7 +55,7 @@ pub(super) struct AlertFound {
     pub(super) until: Option<String>,
     /// The worst severity it had.
     pub(super) severity: String,
-    /// Whether it fired between 22:00 and 08:00.
+    /// Whether it fired at night.
     pub(super) at_night: bool,
     /// The series' labels.
     pub(super) labels: Labels,
@@ -114,46 +117,63 @@ impl Replay {
     ) -> Result<Self, CommandError> {
         let broken = |_| CommandError::new("the calendar of the configuration cannot be read");
         let calendar = Arc::new(Calendar::from_config(config.calendar()).map_err(broken)?);
-        let timetable = timetable(config, &settings.metric)?;
-        let (mut alerts, mut bands) = (Vec::new(), Vec::new());
+        let zone = settings.timezone;
+        let schedule = Schedule::of(config, &settings.metric, range.end)?;
+        let (mut alerts, mut bands, mut weeks) = (Vec::new(), Vec::new(), 0.0_f64);
         for data in data.into_iter().filter(|data| !data.times.is_empty()) {
             let series = SeriesKey::new(Arc::clone(&settings.metric), without_metric(&data.tags));
-            let seen = observations(&data, settings, &timetable);
-            let report = backtest(series.clone(), Arc::clone(settings), Arc::clone(&calendar), seen);
-            alerts.extend(found(&report.transitions, range, settings, config.language()));
-            bands.push(band(&series, &report.judged, range));
+            let seen = observations(&data, settings, &schedule);
+            let (settings, calendar) = (Arc::clone(settings), Arc::clone(&calendar));
+            let report = backtest_from(series.clone(), settings, calendar, seen, range.start);
+            weeks = weeks.max(report.weeks);
+            alerts.extend(report.alerts.iter().map(|alert| found(alert, config.language(), zone)));
+            bands.push(band(&series, &report));
         }
         alerts.sort_by(|a, b| a.at.cmp(&b.at));
-        let first = bands.iter().filter_map(|band: &SeriesBand| band.points.first()).map(|p| &p.time).min();
-        let from = first.cloned().unwrap_or_else(|| range.start.to_rfc3339());
-        let covered = Timestamp::parse_rfc3339(&from).map_or(range.start, |at| at.max(range.start));
-        let weeks = range.end.since(covered).as_secs_f64() / (7.0 * 86_400.0);
         Ok(Self {
             metric: settings.metric.to_string(),
-            from,
+            from: range.start.to_rfc3339(),
             to: range.end.to_rfc3339(),
             timezone: settings.timezone.to_string(),
             at_night: alerts.iter().filter(|alert| alert.at_night).count(),
-            alerts_a_week: if weeks > 0.0 { alerts.len() as f64 / weeks } else { 0.0 },
+            weeks_judged: weeks,
+            alerts_a_week: (weeks > 0.0).then(|| alerts.len() as f64 / weeks),
             alerts,
             series: bands,
         })
     }
 }
 
-/// The schedule of the sampler that feeds a metric.
-fn timetable(config: &Config, metric: &str) -> Result<Timetable, CommandError> {
-    let feeds = |spec: &&collector::SamplerSpec| spec.values.iter().any(|value| &*value.metric == metric);
-    let samplers = config.samplers();
-    let spec = samplers.iter().find(feeds);
-    let spec = spec.ok_or_else(|| CommandError::new(format!("no sampler feeds `{metric}`")))?;
-    Timetable::new(&spec.schedule, spec.timezone)
-        .map_err(|error| CommandError::because(format!("metric `{metric}` has no schedule"), error))
+/// When the sampler of a metric was due.
+struct Schedule {
+    timetable: Timetable,
+    /// The last window that can have been asked.
+    until: Timestamp,
 }
 
-/// One observation for each window from the first sample to the last. A window without a sample is absent, or zero
+impl Schedule {
+    fn of(config: &Config, metric: &str, now: Timestamp) -> Result<Self, CommandError> {
+        let feeds = |spec: &&SamplerSpec| spec.values.iter().any(|value| &*value.metric == metric);
+        let samplers = config.samplers();
+        let spec = samplers.iter().find(feeds);
+        let spec = spec.ok_or_else(|| CommandError::new(format!("no sampler feeds `{metric}`")))?;
+        let timetable = Timetable::new(&spec.schedule, spec.timezone)
+            .map_err(|error| CommandError::because(format!("metric `{metric}` has no schedule"), error))?;
+        Ok(Self { timetable, until: now - spec.delay - spec.timeout })
+    }
+
+    /// The windows due after one and before another, as long as the series counts as seen.
+    fn gap(&self, after: Timestamp, before: Timestamp) -> impl Iterator<Item = Window> + '_ {
+        self.timetable.windows_between(after, before.min(after + SEEN))
+    }
+}
+
+/// A series that was not there for this long is no more expected.
+const SEEN: Duration = Duration::from_secs(7 * 86_400);
+
+/// One observation for each window that was due from the first sample on. A window without a sample is absent, or zero
 /// where the metric says so: the store does not tell an empty answer from a missed tick.
-fn observations(data: &SeriesData, settings: &Settings, timetable: &Timetable) -> Vec<Observation> {
+fn observations(data: &SeriesData, settings: &Settings, schedule: &Schedule) -> Vec<Observation> {
     let column = |name: &str| data.columns.get(name);
     let at = |name: &str, i: usize| column(name)?.get(i)?.as_ref().and_then(FieldValue::as_f64);
     let step = settings.interval.unwrap_or_default();
@@ -161,13 +181,14 @@ fn observations(data: &SeriesData, settings: &Settings, timetable: &Timetable) -
     for (i, start) in data.times.iter().enumerate() {
         let Some(value) = at("value", i) else { continue };
         if let Some(before) = all.last().map(|observation| observation.window) {
-            let gap = timetable.windows_between(before.end, *start);
-            all.extend(gap.map(|window| absent(window, settings)));
+            all.extend(schedule.gap(before.end, *start).map(|window| absent(window, settings)));
         }
         let parts = at("numerator", i).zip(at("denominator", i));
         let ratio = parts.map(|(numerator, denominator)| Ratio { numerator, denominator });
-        let window = Window::new(*start, step);
-        all.push(observation(window, Observed::Value { value, ratio }));
+        all.push(observation(Window::new(*start, step), Observed::Value { value, ratio }));
+    }
+    if let Some(last) = all.last().map(|observation| observation.window) {
+        all.extend(schedule.gap(last.end, schedule.until).map(|window| absent(window, settings)));
     }
     all
 }
@@ -183,62 +204,44 @@ fn observation(window: Window, value: Observed) -> Observation {
     Observation { window, origin: Origin::Live, revision: 0, value }
 }
 
-/// The alerts that fired in the range.
-fn found(
-    transitions: &[AlertTransition],
-    range: TimeRange,
-    settings: &Settings,
-    language: Language,
-) -> Vec<AlertFound> {
-    let mut all: Vec<AlertFound> = Vec::new();
-    for step in transitions {
-        let id = step.id.to_string();
-        let at = step.window.end;
-        match step.transition {
-            Transition::Firing if at >= range.start => {
-                let hour = at.in_zone(settings.timezone).hour();
-                all.push(AlertFound {
-                    id,
-                    at: at.to_rfc3339(),
-                    until: None,
-                    severity: step.severity.to_string(),
-                    at_night: !(8..22).contains(&hour),
-                    labels: step.series.labels.clone(),
-                    sentence: sentence(step, settings, language),
-                });
-            }
-            Transition::SeverityChanged | Transition::Resolved => {
-                let Some(alert) = all.iter_mut().find(|alert| alert.id == id) else { continue };
-                if step.transition == Transition::Resolved {
-                    alert.until = Some(at.to_rfc3339());
-                } else if step.severity.as_str() < alert.severity.as_str() {
-                    alert.severity = step.severity.to_string();
-                }
-            }
-            Transition::Pending | Transition::Firing => {}
-        }
+fn found(alert: &BacktestAlert, language: Language, zone: Tz) -> AlertFound {
+    AlertFound {
+        id: alert.id.to_string(),
+        at: alert.fired_at.to_rfc3339(),
+        until: alert.resolved_at.map(Timestamp::to_rfc3339),
+        severity: alert.severity.to_string(),
+        at_night: alert.at_night,
+        labels: alert.fired.series.labels.clone(),
+        sentence: sentence(alert, language, zone),
     }
-    all
 }
 
-fn band(series: &SeriesKey, judged: &[Judged], range: TimeRange) -> SeriesBand {
-    let inside = |verdict: &&Verdict| verdict.window.start >= range.start;
-    let verdicts: Vec<&Verdict> = judged.iter().map(|judged| &judged.verdict).filter(inside).collect();
-    let count = |state: VerdictState| verdicts.iter().filter(|verdict| verdict.state == state).count();
-    let median_of =
-        |field: fn(&Verdict) -> Option<f64>| median(verdicts.iter().filter_map(|v| field(v)).collect());
+fn sentence(alert: &BacktestAlert, language: Language, zone: Tz) -> String {
+    let told = Told {
+        fired: &alert.fired,
+        last: &alert.fired,
+        status: NoteStatus::Firing,
+        seen_from: alert.fired_at,
+        zone,
+    };
+    told.sentence(language)
+}
+
+fn band(series: &SeriesKey, report: &BacktestReport) -> SeriesBand {
+    let verdicts = || report.judged.iter().map(|judged| &judged.verdict);
+    let median_of = |field: fn(&Verdict) -> Option<f64>| median(verdicts().filter_map(field).collect());
     SeriesBand {
         labels: series.labels.clone(),
         counts: Counts {
-            windows: verdicts.len(),
-            learning: count(VerdictState::Learning),
-            missing: count(VerdictState::Missing),
-            outside: count(VerdictState::Outside) + count(VerdictState::Firing),
+            windows: report.judged.len(),
+            learning: report.learning,
+            missing: report.missing,
+            outside: report.outside,
         },
         median_value: median_of(|verdict| verdict.value),
         median_lower: median_of(|verdict| verdict.lower),
         median_upper: median_of(|verdict| verdict.upper),
-        points: verdicts.iter().map(|verdict| point(verdict)).collect(),
+        points: verdicts().map(point).collect(),
     }
 }
 
@@ -257,15 +260,4 @@ fn point(verdict: &Verdict) -> BandPoint {
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
-}
-
-fn sentence(step: &AlertTransition, settings: &Settings, language: Language) -> String {
-    let told = Told {
-        fired: step,
-        last: step,
-        status: NoteStatus::Firing,
-        seen_from: step.window.end,
-        zone: settings.timezone,
-    };
-    told.sentence(language)
 }

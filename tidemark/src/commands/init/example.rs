@@ -1,5 +1,6 @@
 //! The example database: one week of orders of a made-up shop, repeated for ever by a view.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rand::rngs::StdRng;
@@ -28,7 +29,8 @@ CREATE VIEW orders AS
 /// When it cannot be written.
 pub(super) fn write(path: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let aside = tempfile::NamedTempFile::new_in(folder)?;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    let aside = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
     let mut connection = Connection::open(aside.path())?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(LAYOUT)?;

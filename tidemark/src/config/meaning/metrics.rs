@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use collector::{Query, SourceConfig};
 use detector::algorithms::ALGORITHMS;
 use detector::settings::Kind;
-use model::{check_label_name, check_metric_name};
+use model::check_metric_name;
 
 use super::{Checker, below};
 use crate::config::finding::{Finding, Place};
@@ -59,7 +59,7 @@ fn check_sources(checker: &mut Checker<'_>) -> BTreeMap<String, SourceConfig> {
 fn check_source_name(checker: &mut Checker<'_>, path: &[&str], known: &[&str]) {
     let at = [path[0], path[1], "source"];
     let Some(name) = checker.root.at(&at).and_then(Node::text) else { return };
-    if !known.contains(&name) && !checker.is_broken(&at) {
+    if !checker.is_broken(&at) && !known.contains(&name) {
         let message = format!("unknown source `{name}`{}", hint(name, known));
         checker.error(&at, message);
     }
@@ -135,9 +135,23 @@ impl Entry<'_> {
             return;
         }
         let spec = self.metric.sampler(self.zone);
+        let before = checker.findings.len();
         for problem in collector::validate_sampler(&spec, source) {
             checker.error(&below(self.path, problem.path), problem.message);
         }
+        self.say_once(checker, before);
+    }
+
+    /// What the collector found at the entry as a whole stands better at its key, when it was found there already.
+    fn say_once(&self, checker: &mut Checker<'_>, before: usize) {
+        let entry = checker.place(self.path);
+        let (mine, found) = checker.findings.split_at(before);
+        let said = |finding: &Finding| {
+            finding.place == entry && mine.iter().any(|have| have.message == finding.message)
+        };
+        let kept: Vec<_> = found.iter().filter(|finding| !said(finding)).cloned().collect();
+        checker.findings.truncate(before);
+        checker.findings.extend(kept);
     }
 
     fn check_names(&self, checker: &mut Checker<'_>) {
@@ -150,20 +164,11 @@ impl Entry<'_> {
                 checker.error(&self.at(&["values", &i.to_string()]), error.to_string());
             }
         }
-        for (i, label) in metric.labels.iter().enumerate() {
-            let at = self.at(&["labels", &i.to_string()]);
-            if let Err(error) = check_label_name(label) {
-                checker.error(&at, error.to_string());
-            } else if metric.labels[..i].contains(label) {
-                checker.error(&at, format!("label `{label}` stands twice"));
-            } else if metric.static_labels.contains_key(label) {
-                checker.error(&at, format!("label `{label}` stands under `static_labels` too"));
-            }
-        }
-        for label in metric.static_labels.keys() {
-            if let Err(error) = check_label_name(label) {
-                checker.error(&self.at(&["static_labels", label]), error.to_string());
-            }
+        let doubled =
+            metric.labels.iter().enumerate().filter(|(_, label)| metric.static_labels.contains_key(*label));
+        for (i, label) in doubled {
+            let message = format!("label `{label}` stands under `static_labels` too");
+            checker.error(&self.at(&["labels", &i.to_string()]), message);
         }
     }
 
@@ -210,8 +215,7 @@ impl Entry<'_> {
         let metric = self.metric;
         let mut both = |steps: &[&str], kind: Option<Kind>, numerator: bool, denominator: bool| {
             let message = match (kind, numerator, denominator) {
-                (_, true, false) => "`numerator` needs `denominator`",
-                (_, false, true) => "`denominator` needs `numerator`",
+                (_, true, false) | (_, false, true) => "a rate needs both `numerator` and `denominator`",
                 (Some(Kind::Rate), false, false) => "`kind: rate` needs `numerator` and `denominator`",
                 (Some(Kind::Count), true, true) => "a numerator and a denominator make a rate, not a count",
                 _ => return,

@@ -63,11 +63,6 @@ impl<'a> Checker<'a> {
         self.root.get(section).map_or(&[], Node::items)
     }
 
-    /// The names of the entries of a list.
-    fn names(&self, section: &str) -> Vec<&'a str> {
-        self.items(section).iter().filter_map(|item| item.get("name")?.text()).collect()
-    }
-
     fn place<S: AsRef<str>>(&self, path: &[S]) -> Place {
         self.root.nearest_place(path)
     }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Checker;
 use crate::config::finding::Finding;
-use crate::config::nearest::nearest;
+use crate::config::nearest::hint;
 use crate::config::tree::{Content, Node};
 
 pub(super) fn check(checker: &mut Checker<'_>) {
@@ -38,11 +38,16 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         if broken.iter().any(|path| problem.path.starts_with(path)) {
             continue;
         }
-        let near = problem.unknown.as_deref().and_then(|name| {
-            nearest(name, problem.valid.iter().map(String::as_str))
-                .map(|near| format!("; did you mean `{near}`?"))
-        });
-        checker.error(&problem.path, problem.message + &near.unwrap_or_default());
+        let message = match &problem.unknown {
+            Some(name) => {
+                let valid: Vec<&str> = problem.valid.iter().map(String::as_str).collect();
+                let what =
+                    problem.message.split_once(", ").map_or(problem.message.as_str(), |(what, _)| what);
+                format!("{what}{}", hint(name, &valid))
+            }
+            None => problem.message,
+        };
+        checker.error(&problem.path, message);
     }
     check_used(checker);
 }
