@@ -301,6 +301,21 @@ mod tests {
             .iter()
             .map(|(path, message)| format!("{}: {message}", path.join(".")))
             .collect();
-        insta::assert_snapshot!(said.join("\n"));
+        insta::assert_snapshot!(said.join("\n"), @r##"
+        time_intervals.0.times.0: `9:00` is not a time of the day: write HH:MM, 00:00 to 24:00
+        time_intervals.0.times.1: start_time 22:00 is not before end_time 06:00: split a stretch over midnight in two
+        time_intervals.0.times.2: `25:00` is not a time of the day: write HH:MM, 00:00 to 24:00
+        time_intervals.0.weekdays.0: `mon` is not a day of the week (sunday to saturday)
+        time_intervals.0.weekdays.1: `friday:monday` ends before it begins
+        time_intervals.0.weekdays.2: `1` is not a day of the week (sunday to saturday)
+        time_intervals.0.days_of_month.0: `0` is not a day of the month (1 to 31, or -31 to -1 from its end)
+        time_intervals.0.days_of_month.1: `32` is not a day of the month (1 to 31, or -31 to -1 from its end)
+        time_intervals.0.days_of_month.2: `-1:3` begins at the month's end and ends at its beginning
+        time_intervals.0.days_of_month.3: `5:2` ends before it begins
+        time_intervals.0.months.0: `13` is not a month (january to december)
+        time_intervals.0.months.1: `smarch` is not a month (january to december)
+        time_intervals.0.years.0: `next` is not a year
+        time_intervals.0.location: `Mars/Olympus` is not an IANA time zone such as Asia/Shanghai
+        "##);
     }
 }

@@ -238,7 +238,18 @@ mod tests {
             ["", "{}", "a", "=b", "1a=b", r#"a="b"#, r#"a="b" c="d""#, r#"{a="b""#, r#"a=~"(""#, r#"a=b"c"#];
         let said: Vec<String> =
             table.iter().map(|text| parse_matchers(text).unwrap_err().to_string()).collect();
-        insta::assert_snapshot!(said.join("\n"));
+        insta::assert_snapshot!(said.join("\n"), @r##"
+        `` is not a matcher: it is empty; write for example severity="P0", team!="risk", channel=~"app|web"
+        `{}` is not a matcher: it is empty; write for example severity="P0", team!="risk", channel=~"app|web"
+        `a` is not a matcher: no operator (=, !=, =~, !~) follows the label name; write for example severity="P0", team!="risk", channel=~"app|web"
+        `=b` is not a matcher: it does not begin with a label name; write for example severity="P0", team!="risk", channel=~"app|web"
+        `1a=b` is not a matcher: it does not begin with a label name; write for example severity="P0", team!="risk", channel=~"app|web"
+        `a="b` is not a matcher: its closing quote is missing; write for example severity="P0", team!="risk", channel=~"app|web"
+        `a="b" c="d"` is not a matcher: something follows the value; write for example severity="P0", team!="risk", channel=~"app|web"
+        `{a="b"` is not a matcher: its braces do not match; write for example severity="P0", team!="risk", channel=~"app|web"
+        `(` is not a regular expression: unclosed group
+        `a=b"c` is not a matcher: a quote stands inside a bare value; write for example severity="P0", team!="risk", channel=~"app|web"
+        "##);
     }
 
     proptest! {

@@ -24,6 +24,14 @@ impl AlertState {
             Self::Resolved => "resolved",
         }
     }
+
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Firing, Self::Resolved];
+
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
 }
 
 /// Which alerts to list: all fields must hold.

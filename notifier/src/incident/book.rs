@@ -28,6 +28,17 @@ pub struct Book {
     pub(super) changes: Changes,
 }
 
+/// Why an alert is routed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It fires, or its severity fell.
+    Transition,
+    /// Its severity rose: that is told at once.
+    Rise,
+    /// The configuration may have changed: where it stands already nothing is planned anew.
+    Configuration,
+}
+
 /// What the next transaction must write.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -87,9 +98,11 @@ impl Book {
         self.alerts.values().any(|alert| matches!(alert.phase, Phase::Held | Phase::Digest))
     }
 
-    /// The alerts that fire.
-    pub fn firing(&self) -> impl Iterator<Item = &Alert> {
-        self.alerts.values().filter(|alert| alert.fires())
+    /// The alerts that fire, in order of their id.
+    pub fn firing(&self) -> Vec<&Alert> {
+        let mut firing: Vec<&Alert> = self.alerts.values().filter(|alert| alert.fires()).collect();
+        firing.sort_by_key(|alert| alert.id);
+        firing
     }
 
     /// How many alerts are open in a state.
@@ -133,7 +146,7 @@ impl Book {
         open.sort_unstable();
         for id in open {
             if self.alerts.get(&id).is_some_and(Alert::fires) {
-                self.reroute(id, None, now, plan);
+                self.reroute(id, Cause::Configuration, now, plan);
             } else {
                 self.close_if_done(id, now, plan);
             }
@@ -184,7 +197,8 @@ impl Book {
         alert.last = transition;
         let rose = fired_before && alert.severity < before;
         match (alert.phase, origin) {
-            (Phase::Active, _) => self.reroute(id, rose.then_some(before), now, plan),
+            (Phase::Active, _) if rose => self.reroute(id, Cause::Rise, now, plan),
+            (Phase::Active, _) => self.reroute(id, Cause::Transition, now, plan),
             (Phase::Held, _) => {}
             (_, Origin::Backfill) => {
                 alert.phase = Phase::Backfill;
@@ -203,7 +217,7 @@ impl Book {
             alert.suppressed_by = None;
         }
         if !held {
-            self.reroute(id, None, now, plan);
+            self.reroute(id, Cause::Transition, now, plan);
         }
     }
 
@@ -268,10 +282,10 @@ impl Book {
         }
     }
 
-    /// Puts an alert into the groups its routes give it. `rose_from` is the severity before a rise, which is told at
-    /// once. A place on another route of the same receiver takes over what was told at the place before; at the other
-    /// places only the end will be told, or nothing when the beginning was not.
-    pub(super) fn reroute(&mut self, id: AlertId, rose_from: Option<Severity>, now: Timestamp, plan: &Plan) {
+    /// Puts an alert into the groups its routes give it. A place on another route of the same receiver takes over what
+    /// was told at the place before; at the other places only the end will be told, or nothing when the beginning was
+    /// not.
+    pub(super) fn reroute(&mut self, id: AlertId, cause: Cause, now: Timestamp, plan: &Plan) {
         let Some(alert) = self.alerts.get(&id) else { return };
         let (severity, labels) = (alert.severity, alert.labels.clone());
         let mut wanted = BTreeSet::new();
@@ -282,14 +296,10 @@ impl Book {
         let mut leaving: Vec<String> =
             self.places_of(id).into_iter().filter(|key| !wanted.contains(key)).collect();
         for key in &wanted {
+            let is_new = self.member(key, id).is_none();
             self.join(key, id, &mut leaving);
-            let told = self.member(key, id).and_then(|member| member.told);
-            let rise = rose_from.is_some() || told.is_some_and(|told| severity < told);
-            if rise {
-                self.schedule(key, now);
-            } else if told != Some(severity) {
-                let at = self.change_time(key, now, plan);
-                self.schedule(key, at);
+            if is_new || cause != Cause::Configuration {
+                self.plan_change(key, id, severity, cause, now, plan);
             }
         }
         for key in leaving {
@@ -297,6 +307,25 @@ impl Book {
                 Some(Member { told: Some(_), .. }) => self.set_member(&key, id, |member| member.left = true),
                 _ => self.remove_member(&key, id),
             }
+        }
+    }
+
+    /// Plans the flush that tells of a member, when there is something to tell. A rise does not wait.
+    fn plan_change(
+        &mut self,
+        key: &str,
+        id: AlertId,
+        severity: Severity,
+        cause: Cause,
+        now: Timestamp,
+        plan: &Plan,
+    ) {
+        let told = self.member(key, id).and_then(|member| member.told);
+        if cause == Cause::Rise || told.is_some_and(|told| severity < told) {
+            self.schedule(key, now);
+        } else if told != Some(severity) {
+            let at = self.change_time(key, now, plan);
+            self.schedule(key, at);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{AlertId, Labels, Timestamp};
 
+use super::book::Cause;
 use super::flush::{Now, deliveries, notes};
 use super::{Alert, Book, Phase};
 use crate::message::compose::{Draft, compose};
@@ -19,7 +20,7 @@ impl Book {
         held.sort_unstable();
         for id in held {
             self.set_phase(id, Phase::Active);
-            self.reroute(id, None, now.domain, plan);
+            self.reroute(id, Cause::Transition, now.domain, plan);
             for key in self.places_of(id) {
                 self.schedule(&key, now.domain);
             }

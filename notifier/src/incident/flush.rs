@@ -27,12 +27,14 @@ impl Book {
         if due.is_empty() {
             return;
         }
-        let firing: Vec<(AlertId, model::Labels, Severity)> =
-            self.firing().map(|alert| (alert.id, alert.labels.clone(), alert.severity)).collect();
-        let inhibitor = Inhibitor::new(
-            &plan.inhibit_rules,
-            firing.iter().map(|(id, labels, severity)| (*id, labels, *severity)),
-        );
+        let firing: Vec<(AlertId, model::Labels, Severity)> = match plan.inhibit_rules.is_empty() {
+            true => Vec::new(),
+            false => {
+                self.firing().iter().map(|alert| (alert.id, alert.labels.clone(), alert.severity)).collect()
+            }
+        };
+        let sources = firing.iter().map(|(id, labels, severity)| (*id, labels, *severity));
+        let inhibitor = Inhibitor::new(&plan.inhibit_rules, sources);
         for key in due {
             self.flush(&key, now, plan, &inhibitor);
         }
@@ -209,9 +211,9 @@ impl Book {
         let soonest = now.domain + route.group_interval;
         let inhibited = members.iter().any(|m| m.firing && m.inhibited && !m.left);
         let told = members.iter().any(|m| m.firing && !m.inhibited && !m.left);
-        let repeat = group.last_notified.filter(|_| told).map(|at| {
-            (at + route.repeat_interval).max(now.domain + route.repeat_interval.min(route.group_interval))
-        });
+        let repeat = group.last_notified.filter(|_| told).map(|at| at + route.repeat_interval);
+        // A repeat that is due and was not told now must not come back at once.
+        let repeat = repeat.map(|at| if at <= now.domain { soonest } else { at });
         let next = inhibited.then_some(soonest).into_iter().chain(repeat).min();
         self.set_timer(key, next);
     }

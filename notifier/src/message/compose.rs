@@ -16,6 +16,11 @@ const SHOWN: usize = 20;
 /// How many a digest or a summary names: there the names are the message.
 const SHOWN_IN_DIGEST: usize = 50;
 
+/// A count as people read it; none is nothing.
+fn count(count: usize) -> Option<String> {
+    (count > 0).then(|| numbers::number(count as f64))
+}
+
 /// What a message is made of.
 #[derive(Clone, Debug)]
 pub struct Draft<'a> {
@@ -141,9 +146,9 @@ fn subject_context(draft: &Draft<'_>) -> Value {
         kind => draft.kind.as_str(),
         receiver => draft.receiver,
         worst => worst.as_str(),
-        total => draft.firing + draft.resolved,
-        firing => draft.firing,
-        resolved => draft.resolved,
+        total => count(draft.firing + draft.resolved),
+        firing => count(draft.firing),
+        resolved => count(draft.resolved),
         headline => first.map(|note| note.headline.as_str()).unwrap_or_default(),
     }
 }
@@ -231,7 +236,7 @@ fn words(draft: &Draft<'_>, more: usize) -> Value {
             test => "This is a test: this receiver works.",
             digest => "Tidemark was not able to tell these when they happened. They are over now.",
             summary => "There were more messages than this receiver takes in its time; these were merged into one.",
-            more => format!("... and {more} more"),
+            more => format!("... and {} more", numbers::number(more as f64)),
             footer => format!("Tidemark, {at} ({zone}), receiver {receiver}, incident {incident}"),
         },
         Language::Zh => context! {
@@ -239,7 +244,7 @@ fn words(draft: &Draft<'_>, more: usize) -> Value {
             test => "这是一条测试消息：该接收人可以收到通知。",
             digest => "这些告警发生时 Tidemark 无法通知，现已结束。",
             summary => "消息数量超过该接收人的上限，以下已合并为一条。",
-            more => format!("……另有 {more} 条"),
+            more => format!("……另有 {} 条", numbers::number(more as f64)),
             footer => format!("Tidemark，{at}（{zone}），接收人 {receiver}，事件 {incident}"),
         },
     }

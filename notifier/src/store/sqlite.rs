@@ -117,11 +117,8 @@ fn phase(name: &str) -> rusqlite::Result<Phase> {
     Phase::ALL.into_iter().find(|phase| phase.as_str() == name).ok_or_else(|| damaged("phase", name))
 }
 
-pub(super) fn alert_state(name: &str) -> rusqlite::Result<AlertState> {
-    [AlertState::Pending, AlertState::Firing, AlertState::Resolved]
-        .into_iter()
-        .find(|state| state.as_str() == name)
-        .ok_or_else(|| damaged("state", name))
+fn alert_state(name: &str) -> rusqlite::Result<AlertState> {
+    AlertState::from_name(name).ok_or_else(|| damaged("state", name))
 }
 
 fn note_status(name: &str) -> NoteStatus {
