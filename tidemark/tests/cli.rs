@@ -1,5 +1,7 @@
 //! The commands as a shell sees them: exit codes, stdout and stderr of the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -63,7 +63,7 @@ async fn stored(
     metric: &str,
     asked: Since,
 ) -> Result<(Vec<SeriesData>, Timestamp), CommandError> {
-    let now = SystemClock::new().domain_now();
+    let now = SystemClock::new().domain_now().align_down(Duration::from_secs(1));
     let start = since(asked, now) - WARM_UP;
     let answer: SeriesAnswer = if let Some(client) = Client::find(&config.data_dir())? {
         let query = [("metric", metric.to_owned()), ("from", start.to_rfc3339()), ("to", now.to_rfc3339())];

@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &InitArgs) -> Result<Exit, CommandErr
     let cannot = |file: &Path, error: Box<dyn std::error::Error + Send + Sync>| {
         CommandError::because(format!("cannot write {}", file.display()), error)
     };
-    example::write(&database).map_err(|error| cannot(&database, error.into()))?;
+    example::write(&database).map_err(|error| cannot(&database, error))?;
     write(path, args.force).map_err(|error| cannot(path, error.into()))?;
     let (shown, file) = (path.display(), database.display());
     context.print_text(&format!(

@@ -6,6 +6,8 @@ use model::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::read::say;
+
 /// The one HTTP listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -43,6 +45,23 @@ impl HttpSection {
         }
         let found: Vec<_> = self.listen.to_socket_addrs().map_err(|_| wrong())?.collect();
         if found.is_empty() { Err(wrong()) } else { Ok(found) }
+    }
+
+    /// Takes the token out of `token_file`, so that whoever guards the listener has one place to look.
+    ///
+    /// # Errors
+    /// A sentence naming the file when it cannot be read or holds nothing.
+    pub(crate) fn read_token(&mut self) -> Result<(), String> {
+        let Some(path) = &self.token_file else { return Ok(()) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read `{path}`: {}", say(&error)))?;
+        match text.trim() {
+            "" => Err(format!("`{path}` holds no token")),
+            token => {
+                self.token = Some(Secret::new(token));
+                Ok(())
+            }
+        }
     }
 
     /// Whether everything `listen` stands for is loopback.

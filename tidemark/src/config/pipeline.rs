@@ -42,9 +42,9 @@ pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>
         let (found, revision) = check_tree(&mut root, path, &mask);
         all.extend(found);
         if !unexpanded && !all.iter().any(|finding| finding.level == Level::Error) {
-            match serde_json::from_value(root.to_value()) {
+            match finish(&root) {
                 Ok(file) => good = Some((file, revision)),
-                Err(error) => all.push(Finding::error(Place::START, mask.apply(&error.to_string()))),
+                Err(finding) => all.push(Finding { message: mask.apply(&finding.message), ..finding }),
             }
         }
     }
@@ -54,6 +54,15 @@ pub(crate) fn check_text(path: &Path, text: String, environment: Environment<'_>
     }
     let findings = Findings { file: path.to_owned(), text, all }.tidy();
     Checked { good, findings }
+}
+
+/// The last step: serde, and the token out of its file.
+fn finish(root: &Node) -> Result<ConfigFile, Finding> {
+    let read = serde_json::from_value::<ConfigFile>(root.to_value());
+    let mut file = read.map_err(|error| Finding::error(Place::START, error.to_string()))?;
+    let at_token = |message| Finding::error(root.nearest_place(&["http", "token_file"]), message);
+    file.http.read_token().map_err(at_token)?;
+    Ok(file)
 }
 
 /// The data folder a file names, whatever else is wrong in it.

@@ -298,6 +298,23 @@ fn no_secret_is_said() {
 }
 
 #[test]
+fn a_token_comes_out_of_its_file_and_changes_the_revision() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tidemark.yaml");
+    let secret = dir.path().join("token.txt");
+    std::fs::write(&path, "version: 1\nhttp: {listen: \"0.0.0.0:0\", token_file: token.txt}\n").unwrap();
+    let load = |token: &str| {
+        std::fs::write(&secret, token).unwrap();
+        Config::load(&path)
+    };
+    let first = load("hunter22\n").unwrap();
+    assert_eq!(first.file().http.token.as_ref().unwrap().expose(), "hunter22");
+    assert_ne!(first.revision(), load("hunter23\n").unwrap().revision());
+    let said = load(" \n").unwrap_err().lines().join("\n");
+    assert!(said.contains("tidemark.yaml:2:41: error: ") && said.ends_with("holds no token"), "{said}");
+}
+
+#[test]
 fn numbers_are_taken_as_text_where_text_is_wanted() {
     let text = with("unit: CNY", "unit: 1e3").replace("delay: 5s", "title: 2024");
     let (file, _) = check(&text).good.unwrap();
