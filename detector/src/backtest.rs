@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::Timelike;
 use model::{
     AlertId, AlertTransition, FieldValue, Origin, Ratio, SeriesData, SeriesKey, Severity, TimeRange,
-    Timestamp, Transition, Verdict, VerdictState, Window,
+    Timestamp, Transition, VerdictState, Window,
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 //!
 //! The score is the largest of the admitted ones after the metric's own conditions (`direction`, `min_deviation_pct`,
 //! `min_value`), each of which sets a finding below 1. The first admitted finding that expects a value gives the
-//! verdict its expectation and band.
+//! verdict its expectation and band. The reason names the largest finding, but a drift only where nothing else is outside.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,6 +11,20 @@ use model::{Direction, Evidence, Reason, ReasonCode};
 use crate::algorithm::Finding;
 use crate::algorithms::{self, ALGORITHMS, cusum, grey, threshold};
 use crate::settings::Settings;
+
+/// A finding with every number finite: what is not is left out, whatever an algorithm made of strange values.
+pub fn finite(mut finding: Finding) -> Finding {
+    for number in [&mut finding.value, &mut finding.expected, &mut finding.lower, &mut finding.upper] {
+        *number = number.filter(|n| n.is_finite());
+    }
+    if let (Some(lower), Some(upper)) = (finding.lower, finding.upper)
+        && lower > upper
+    {
+        (finding.lower, finding.upper) = (Some(upper), Some(lower));
+    }
+    finding.score = algorithms::bounded(finding.score);
+    finding
+}
 
 /// What a forbidden finding's score is lowered to.
 const BELOW_LIMIT: f64 = 0.99;
@@ -71,6 +85,7 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Eva
     let value = widened.unwrap_or(value);
     result.value = Some(value);
     result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
+    let mut decided: Option<(usize, (bool, f64))> = None;
     for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
         let held = held_back(each, value, &result, settings);
         let score = algorithms::bounded(each.finding.score);
@@ -82,11 +97,19 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Eva
         if !each.finding.silent {
             result.paging_score = result.paging_score.max(score);
         }
-        if score > result.score || result.decided.is_none() {
-            (result.score, result.decided) = (score, Some(i));
+        result.score = result.score.max(score);
+        let weight = (decides(each, score), score);
+        if decided.is_none_or(|(_, most)| weight > most) {
+            decided = Some((i, weight));
         }
     }
+    result.decided = decided.map(|(i, _)| i);
     result
+}
+
+/// A drift is what it is called only where no single value is outside: a sudden drop makes a large sum too.
+fn decides(each: &Found, score: f64) -> bool {
+    score >= 1.0 && each.name != cusum::NAME
 }
 
 fn deviation_pct(value: f64, expected: f64) -> Option<f64> {

@@ -4,7 +4,7 @@
 //! before and on nothing of the window itself, that the same observations give the same verdicts and transitions
 //! whenever and wherever they are judged, and that `save` at any point followed by `load` changes nothing.
 //!
-//! A window not newer than the newest one judged is late: it is judged by the algorithms that can (`baseline`,
+//! Values beyond +-3.4e38 are taken as that. A window not newer than the newest one judged is late: it is judged by the algorithms that can (`baseline`,
 //! `threshold`), laid into the history where it may be learned, and leaves alert and running sums alone. When windows
 //! have come in order behind the newest one for [`NEW_ORDER_AFTER`] times, the clock that wrote the newest one was
 //! wrong, and they become the present.
@@ -169,6 +169,7 @@ impl SeriesJudge {
 
     /// Judges an observation from what was learned before, then learns it. See the module for late windows.
     pub fn observe(&mut self, observation: &Observation) -> Judged {
+        let observation = &tamed(observation);
         let late = self.is_late(observation.window.start);
         self.find_interval(observation, late);
         let scene = self.scene(observation);
@@ -277,7 +278,7 @@ impl SeriesJudge {
             .filter(|algorithm| !late || algorithm.judges_late())
             .map(|algorithm| Found {
                 name: algorithm.name(),
-                finding: algorithm.judge(&context, observation),
+                finding: evaluator::finite(algorithm.judge(&context, observation)),
             })
             .collect()
     }
@@ -499,6 +500,16 @@ impl Scene {
             explain: false,
         }
     }
+}
+
+/// A value no larger than a cell can hold, so that its square is a number too.
+fn tamed(observation: &Observation) -> Observation {
+    let mut tamed = observation.clone();
+    if let Observed::Value { value, .. } = &mut tamed.value {
+        let largest = f64::from(f32::MAX);
+        *value = if value.is_nan() { 0.0 } else { value.clamp(-largest, largest) };
+    }
+    tamed
 }
 
 fn state_of(has_value: bool, firing: bool, evaluation: &Evaluation) -> VerdictState {

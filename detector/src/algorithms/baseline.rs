@@ -121,7 +121,9 @@ impl Algorithm for Baseline {
 
     fn learn(&mut self, context: &Context<'_>, observation: &Observation, _: &Verdict) {
         let firing = context.do_not_learn && context.firing_windows.is_some();
-        if context.do_not_learn && !firing || count_judges(context) {
+        // The scale of three days is so uncertain that its z would teach a limit too wide for all others.
+        let few = context.same_phase.is_none_or(|same| same.samples.n <= FEWEST);
+        if context.do_not_learn && !firing || few || count_judges(context) {
             return;
         }
         let Some(z) = z(context, observation) else { return };

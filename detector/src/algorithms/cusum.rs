@@ -3,7 +3,8 @@
 //! k = 0.5; z of the same-phase baseline is winsorised to +-[`WINSOR`], so that one spike is no drift. z of
 //! neighbouring minutes is not independent, so the limit h is calibrated on the sum's own past by [`crate::limit`];
 //! where nothing is known it is the h that gives the wanted run length for independent z (Siegmund's approximation:
-//! 465 windows at h = 5). A sum is kept below twice the limit, so that a drift that ended is seen to end.
+//! 465 windows at h = 5). A sum is kept below twice the limit, and is halved at every window of a firing alert at which
+//! z has been small on the average, so that a drift that ended is seen to end.
 //!
 //! Numbers: `up`, `down` (the sums with this window in), `k`, `limit`, `z`. Notes: none.
 
@@ -31,11 +32,15 @@ pub const WINSOR: f64 = 3.0;
 /// A sum never exceeds this many limits.
 const CAP: f64 = 2.0;
 
+/// Smoothing of the z by which the end of a drift is seen.
+const CALM_RATE: f64 = 0.2;
+
 /// The algorithm with its sums.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Cusum {
     up: f64,
     down: f64,
+    recent_z: f64,
     limit: LearnedLimit,
 }
 
@@ -120,6 +125,10 @@ impl Algorithm for Cusum {
         let limit = self.limit.now(&context.settings, context.interval, prior).limit;
         (self.up, self.down) = self.after(z, CAP * limit);
         let (sum, _) = self.watched(&context.settings, self.up, self.down);
+        self.recent_z += CALM_RATE * (z.clamp(-WINSOR, WINSOR) - self.recent_z);
+        if context.firing_windows.is_some() && self.recent_z.abs() < K {
+            (self.up, self.down) = (self.up / 2.0, self.down / 2.0);
+        }
         self.limit.push(sum, firing, &context.settings, context.interval, prior);
     }
 
@@ -130,7 +139,8 @@ impl Algorithm for Cusum {
     fn load(&mut self, bytes: &[u8]) -> Result<(), String> {
         *self = Self::default();
         let loaded: Self = state::load(VERSION, bytes)?;
-        if !(loaded.up.is_finite() && loaded.down.is_finite() && loaded.limit.is_sound()) {
+        let sums = [loaded.up, loaded.down, loaded.recent_z];
+        if !(sums.into_iter().all(f64::is_finite) && loaded.limit.is_sound()) {
             return Err("sums are damaged".into());
         }
         *self = loaded;

@@ -20,6 +20,7 @@ use super::count_judges;
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
 use crate::limit::{LearnedLimit, Rule};
+use crate::same_phase::FEWEST;
 use crate::settings::Settings;
 use crate::{state, stats};
 
@@ -226,6 +227,7 @@ impl Algorithm for Grey {
             expected: Some(experts.forecasts[2]),
             lower: Some(centre - half),
             upper: Some(centre + half),
+            silent: context.same_phase.is_none_or(|same| same.samples.n <= FEWEST),
             ..Finding::default()
         };
         if !self.takes_part() {
@@ -262,7 +264,9 @@ impl Algorithm for Grey {
             }
             let z = (y - centre) / experts.scale;
             let size = if super::counts(context.settings.direction, super::side(z)) { z.abs() } else { 0.0 };
-            self.limit.push(size, firing, &context.settings, context.interval, Rule::gaussian);
+            if context.same_phase.is_some_and(|same| same.samples.n > FEWEST) {
+                self.limit.push(size, firing, &context.settings, context.interval, Rule::gaussian);
+            }
         }
         let ratio = context.baseline.filter(|baseline| *baseline != 0.0).map(|baseline| y / baseline);
         match ratio.filter(|ratio| ratio.is_finite()) {
