@@ -2,4 +2,10 @@
 
 mod bench;
 mod durability;
+mod email;
+mod fake_smtp;
 mod grouping;
+mod messages;
+mod running;
+mod validation;
+mod webhook;
