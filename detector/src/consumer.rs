@@ -291,6 +291,7 @@ impl Consumer {
     ) -> Result<(), DetectorError> {
         let ended = self.engine.apply(judging);
         self.correct(ended, shutdown).await?;
+        self.show();
         self.stale = true;
         self.snapshot().await
     }

@@ -5,15 +5,17 @@
 use super::members::{Smoothing, autoregression, profile, seasonal_naive};
 
 /// Origins tried inside the history.
-const ORIGINS: usize = 3;
+const ORIGINS: usize = 6;
 /// Weights are 1 / error^this.
 const SHARPNESS: i32 = 4;
+/// A member this much worse than the best does not count.
+const WORST: f64 = 1.2;
 /// Seven of a season make a longer one: hours of the week over hours of the day.
 const LONGER: usize = 7;
 /// Only values this far back are looked at.
 const MOST_VALUES: usize = 20_000;
 /// Values further from the median than this many interquartile ranges are drawn in before anything is fitted.
-const FENCE: f64 = 6.0;
+const FENCE: f64 = 4.0;
 
 /// Forecasts the next `horizon` values. Missing values of the history are NaN. The season is found when not given.
 /// An empty history gives zeros.
@@ -109,7 +111,7 @@ fn weights(history: &[f64], horizon: usize, seasons: &[usize]) -> [f64; MEMBERS]
         return [1.0; MEMBERS];
     }
     let best = errors.iter().copied().fold(f64::INFINITY, f64::min).max(f64::MIN_POSITIVE);
-    errors.map(|error| if error.is_finite() { (best / error.max(best)).powi(SHARPNESS) } else { 0.0 })
+    errors.map(|error| if error <= WORST * best { (best / error.max(best)).powi(SHARPNESS) } else { 0.0 })
 }
 
 fn mean_error(truth: &[f64], path: &[f64]) -> f64 {

@@ -165,8 +165,14 @@ pub(crate) fn autoregression(
     Some(path[history.len()..].iter().map(|v| mean + scale * v).collect())
 }
 
+/// Up to this season every lag of the last few seasons counts.
+const DENSE_SEASON: usize = 14;
+const DENSE_TIMES: usize = 5;
+
 fn lags(seasons: &[usize]) -> Vec<usize> {
-    let mut lags = vec![1, 2, 3];
+    let dense =
+        seasons.first().map_or(3, |season| if *season <= DENSE_SEASON { DENSE_TIMES * season } else { 3 });
+    let mut lags: Vec<usize> = (1..=dense).collect();
     for season in seasons {
         for times in 1..=2 {
             lags.extend([season * times - 1, season * times, season * times + 1]);

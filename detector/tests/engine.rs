@@ -1,0 +1,207 @@
+//! Ticks to verdicts: missing series, misses, repeats, revisions, changed configuration, snapshots.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use detector::Judged;
+use detector::engine::{Engine, JudgingConfig};
+use detector::settings::{Kind, MissingSetting, Settings};
+use model::{
+    Labels, MissedReason, Origin, Sample, SeriesKey, Tick, TickOutcome, Transition, Verdict, VerdictState,
+    Window,
+};
+use support::{Random, level, start};
+
+fn sample(channel: &str, value: f64, revision: u32) -> Sample {
+    let labels = Labels::new([("channel", channel)]);
+    Sample { series: SeriesKey::new("orders", labels), value, ratio: None, revision }
+}
+
+fn tick(minute: i64, outcome: TickOutcome) -> Tick {
+    Tick {
+        sampler: "orders".into(),
+        metrics: vec!["orders".into()],
+        window: Window::new(start(minute), Duration::from_secs(60)),
+        ticks: 1,
+        origin: Origin::Live,
+        outcome,
+        duration_ms: 3,
+    }
+}
+
+fn rows(minute: i64, samples: &[(&str, f64)]) -> Tick {
+    tick(
+        minute,
+        TickOutcome::Rows(samples.iter().map(|(channel, value)| sample(channel, *value, 0)).collect()),
+    )
+}
+
+fn miss(minute: i64, ticks: u32) -> Tick {
+    let outcome = TickOutcome::Missed { reason: MissedReason::Down, message: "down".into() };
+    let window = Window::new(start(minute), Duration::from_secs(60 * u64::from(ticks)));
+    Tick { window, ticks, ..tick(minute, outcome) }
+}
+
+fn config(change: impl Fn(&mut Settings)) -> JudgingConfig {
+    let mut settings = support::settings(Kind::Gauge);
+    change(&mut settings);
+    JudgingConfig { metrics: vec![Arc::new(settings)], ..JudgingConfig::default() }
+}
+
+/// Channel, minute, value and state of each verdict.
+fn said(judged: &[Judged]) -> Vec<(String, i64, Option<f64>, VerdictState)> {
+    let one = |v: &Verdict| {
+        let minute = (v.window.start.as_secs() - support::MONDAY) / 60;
+        (v.series.labels.get("channel").unwrap_or("-").to_owned(), minute, v.value, v.state)
+    };
+    judged.iter().map(|j| one(&j.verdict)).collect()
+}
+
+use VerdictState::{Learning, Missing};
+
+#[test]
+fn a_series_absent_from_an_answer_is_zero_or_missing() {
+    for (setting, value, state) in
+        [(MissingSetting::Zero, Some(0.0), Learning), (MissingSetting::Null, None, Missing)]
+    {
+        let mut engine = Engine::new(config(|s| s.missing = setting));
+        engine.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+        let judged = engine.tick(&rows(1, &[("app", 5.0)]));
+        assert_eq!(said(&judged), [("app".into(), 1, Some(5.0), Learning), ("web".into(), 1, value, state)]);
+        let judged = engine.tick(&tick(2, TickOutcome::Empty));
+        assert_eq!(said(&judged)[0], ("app".into(), 2, value, state));
+    }
+}
+
+#[test]
+fn a_range_of_missed_ticks_is_a_miss_of_every_series_in_every_window_and_never_zero() {
+    let mut engine = Engine::new(config(|s| s.missing = MissingSetting::Zero));
+    engine.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+    let judged = engine.tick(&miss(1, 3));
+    let expected: Vec<_> = (1..4)
+        .flat_map(|minute| ["app", "web"].map(|channel| (channel.to_owned(), minute, None, Missing)))
+        .collect();
+    assert_eq!(said(&judged), expected);
+}
+
+#[test]
+fn a_source_that_never_answered_is_told_of() {
+    let mut engine = Engine::new(config(|_| {}));
+    let judged = engine.tick(&miss(0, 3));
+    let told: Vec<_> = judged.iter().flat_map(|j| &j.transitions).map(|t| t.transition).collect();
+    assert_eq!(told, [Transition::Pending, Transition::Firing]);
+    assert!(judged.iter().all(|j| j.verdict.series.labels.is_empty()));
+    // Once it answers with real series the stand-in leaves, and its alert ends.
+    let judged = engine.tick(&rows(3, &[("app", 5.0)]));
+    let ended: Vec<_> = judged.iter().flat_map(|j| &j.transitions).map(|t| t.transition).collect();
+    assert_eq!(ended, [Transition::Resolved]);
+    assert_eq!(engine.stats().series, 1);
+}
+
+#[test]
+fn what_was_judged_is_not_judged_again_but_a_revision_is() {
+    let mut engine = Engine::new(config(|_| {}));
+    for minute in 0..5 {
+        engine.tick(&rows(minute, &[("app", 5.0)]));
+    }
+    assert!(engine.tick(&rows(3, &[("app", 5.0)])).is_empty());
+    assert!(engine.tick(&miss(3, 1)).is_empty());
+    let revised = tick(3, TickOutcome::Rows(vec![sample("app", 6.0, 1)]));
+    let judged = engine.tick(&revised);
+    assert_eq!(judged.len(), 1);
+    assert_eq!((judged[0].verdict.revision, judged[0].verdict.value), (1, Some(6.0)));
+    assert!(judged[0].verdict.reason.notes.iter().any(|n| n == "late"));
+    assert!(engine.tick(&revised).is_empty());
+    // The first value of a window that was missing.
+    engine.tick(&miss(5, 1));
+    engine.tick(&rows(6, &[("app", 5.0)]));
+    assert_eq!(said(&engine.tick(&rows(5, &[("app", 4.0)])))[0].2, Some(4.0));
+    assert_eq!(engine.stats().repeated, 3);
+}
+
+#[test]
+fn a_series_not_seen_for_a_week_is_judged_no_more() {
+    let mut engine = Engine::new(config(|_| {}));
+    engine.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+    let week = 7 * 1_440;
+    engine.tick(&rows(week - 1, &[("app", 5.0)]));
+    assert_eq!(engine.stats().series, 2);
+    engine.tick(&rows(week + 1, &[("app", 5.0)]));
+    engine.tick(&rows(week + 2, &[("app", 5.0)]));
+    assert_eq!(engine.stats().series, 1);
+}
+
+#[test]
+fn more_series_than_allowed_are_dropped_and_counted() {
+    let mut engine = Engine::new(JudgingConfig { max_series_per_metric: 2, ..config(|_| {}) });
+    let judged = engine.tick(&rows(0, &[("a", 1.0), ("b", 1.0), ("c", 1.0)]));
+    assert_eq!((judged.len(), engine.stats().dropped_series), (2, 1));
+}
+
+#[test]
+fn samples_nobody_configured_are_counted() {
+    let mut engine = Engine::new(config(|_| {}));
+    let mut stray = rows(0, &[("app", 1.0)]);
+    if let TickOutcome::Rows(samples) = &mut stray.outcome {
+        samples[0].series.metric = "other".into();
+    }
+    engine.tick(&stray);
+    assert_eq!(engine.stats().unknown_metric, 1);
+}
+
+/// Three weeks of two channels, then silence for three minutes: learned, and firing.
+fn taught(config: JudgingConfig) -> Engine {
+    let mut engine = Engine::new(config);
+    let mut random = Random::new(2);
+    for minute in 0..21 * 1_440 {
+        let mut value = || 100.0 * level(minute) + random.gaussian();
+        let (a, b) = (value(), value());
+        engine.tick(&rows(minute, &[("app", a), ("web", b)]));
+    }
+    engine.tick(&miss(21 * 1_440, 3));
+    engine
+}
+
+#[test]
+fn changed_judging_keeps_everything_and_changed_sampling_starts_anew() {
+    let mut engine = taught(config(|_| {}));
+    assert_eq!(engine.stats().firing, 2);
+    assert_eq!(engine.apply(config(|s| s.false_alarms_per_week = 5.0)), []);
+    assert_eq!((engine.stats().firing, engine.stats().learning), (2, 0));
+    let ended = engine.apply(config(|s| s.interval = Some(Duration::from_secs(300))));
+    let ends: Vec<_> = ended.iter().map(|t| (t.transition, t.reason.notes.clone())).collect();
+    assert_eq!(ends, vec![(Transition::Resolved, vec!["reconfigured".to_owned()]); 2]);
+    assert_eq!(engine.stats().series, 0);
+}
+
+#[test]
+fn a_metric_that_is_configured_no_more_ends_its_alerts() {
+    let mut engine = taught(config(|_| {}));
+    let ended = engine.apply(JudgingConfig::default());
+    assert_eq!(ended.len(), 2);
+    let bytes = taught(config(|_| {})).save();
+    let mut other = Engine::new(JudgingConfig::default());
+    assert_eq!(other.load(&bytes).map(|left_out| left_out.len()), Ok(2));
+}
+
+#[test]
+fn a_snapshot_goes_on_as_if_nothing_had_been_and_a_damaged_one_is_refused() {
+    let mut whole = taught(config(|_| {}));
+    let bytes = whole.save();
+    let mut loaded = Engine::new(config(|_| {}));
+    assert_eq!(loaded.load(&bytes), Ok(Vec::new()));
+    for minute in 21 * 1_440 + 3..21 * 1_440 + 60 {
+        let next = rows(minute, &[("app", 100.0 * level(minute)), ("web", 5.0)]);
+        assert_eq!(whole.tick(&next), loaded.tick(&next));
+    }
+    let mut flipped = bytes.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for damaged in [&flipped[..], &bytes[..20], &[], b"something else entirely"] {
+        let mut engine = Engine::new(config(|_| {}));
+        assert!(engine.load(damaged).is_err());
+        assert_eq!(engine.stats().series, 0);
+    }
+}
