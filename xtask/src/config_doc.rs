@@ -182,7 +182,9 @@ fn default_of(node: &Value) -> String {
     match node.get("default") {
         None | Some(Value::Null) => String::new(),
         Some(Value::Array(items)) if items.is_empty() => "none".into(),
-        Some(Value::Object(items)) if items.is_empty() => String::new(),
+        // The defaults of a section stand with its own keys.
+        Some(Value::Object(_)) => String::new(),
+        Some(Value::Array(items)) if items.iter().any(Value::is_object) => String::new(),
         Some(value) => format!("`{}`", plain(value)),
     }
 }
