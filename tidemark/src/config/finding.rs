@@ -88,10 +88,11 @@ impl Findings {
     /// All of it for people; with `source` each line of the file with a caret under the place.
     pub(crate) fn shown(&self, source: bool) -> String {
         let mut out = String::new();
+        let lines: Vec<&str> = if source { self.text.lines().collect() } else { Vec::new() };
         for finding in &self.all {
             out.push_str(&self.line(finding));
             out.push('\n');
-            if let Some(line) = self.text.lines().nth(finding.place.line - 1).filter(|_| source) {
+            if let Some(line) = lines.get(finding.place.line - 1) {
                 out.push_str(&excerpt(line, finding.place));
             }
         }

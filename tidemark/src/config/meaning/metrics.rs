@@ -1,6 +1,6 @@
 //! The sections `sources` and `metrics`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono_tz::Tz;
 use collector::{Query, SourceConfig};
@@ -20,7 +20,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     let sources = check_sources(checker);
     let zone = checker.typed::<Zone>(&["timezone"]).unwrap_or_default().0;
     let known = checker.keys("sources");
-    let mut used = Vec::new();
+    let mut used = HashSet::new();
     for i in 0..checker.items("metrics").len() {
         let index = i.to_string();
         let path = ["metrics", &index];
@@ -33,7 +33,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     }
     check_unique(checker);
     for (key, _) in checker.root.get("sources").map_or(&[][..], Node::entries) {
-        if !used.contains(&key.text.as_str()) {
+        if !used.contains(key.text.as_str()) {
             let message = format!("source `{}` is used by no metric", key.text);
             checker.findings.push(Finding::warning(key.place, message));
         }

@@ -7,6 +7,8 @@ mod metrics;
 mod notify;
 mod server;
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 
 use super::explain::Issue;
@@ -15,7 +17,8 @@ use super::tree::Node;
 
 /// Checks a tree that was checked against the schema, whose violations are `issues`.
 pub(crate) fn check(root: &Node, issues: &[Issue]) -> Vec<Finding> {
-    let mut checker = Checker { root, issues, findings: Vec::new() };
+    let broken = issues.iter().map(|issue| issue.path.clone()).collect();
+    let mut checker = Checker { root, broken, findings: Vec::new() };
     server::check(&mut checker);
     metrics::check(&mut checker);
     notify::check(&mut checker);
@@ -25,7 +28,8 @@ pub(crate) fn check(root: &Node, issues: &[Issue]) -> Vec<Finding> {
 /// A tree under check.
 pub(super) struct Checker<'a> {
     root: &'a Node,
-    issues: &'a [Issue],
+    /// Paths at which the schema was violated.
+    broken: BTreeSet<Vec<String>>,
     findings: Vec<Finding>,
 }
 
@@ -47,9 +51,9 @@ impl<'a> Checker<'a> {
 
     /// Whether the schema was violated at or below a path.
     fn is_broken(&self, path: &[&str]) -> bool {
-        self.issues.iter().any(|issue| {
-            issue.path.len() >= path.len() && path.iter().zip(&issue.path).all(|(have, step)| have == step)
-        })
+        // In order of paths, what lies below a path comes right after it.
+        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+        self.broken.range(path.clone()..).next().is_some_and(|found| found.starts_with(&path))
     }
 
     /// Names under a mapping.
