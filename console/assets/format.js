@@ -72,15 +72,16 @@ export function span(ms) {
   return parts.join(" ") || t("span_m", { n: 0 });
 }
 
-/** A share is kept as 0..1 and shown as a percentage. */
-const isShare = (unit) => unit === "ratio" || unit === "percentunit";
+/** Shares are kept as 0..1 and shown as percentages; currency signs stand in front. The same rules as in `format.rs`. */
+const SHARES = ["ratio", "percentunit", "rate"], PERCENT = ["%", "percent"], SIGNS = ["$", "¥", "€", "£"];
 
 /** A number for people: thousands separated, three significant digits below 1,000. */
 export function number(value, unit = "") {
   if (value === null || value === undefined) return "–";
-  const scaled = isShare(unit) ? value * 100 : value;
-  const text = plain(scaled);
-  return isShare(unit) || unit === "%" ? `${text}%` : text;
+  if (SHARES.includes(unit)) return `${plain(value * 100)}%`;
+  if (PERCENT.includes(unit)) return `${plain(value)}%`;
+  if (SIGNS.includes(unit)) return value < 0 ? `−${unit}${plain(-value)}` : `${unit}${plain(value)}`;
+  return plain(value);
 }
 
 function plain(value) {
@@ -91,8 +92,8 @@ function plain(value) {
   return value.toLocaleString(locale, { maximumFractionDigits: decimals }).replace("-", "−");
 }
 
-/** The unit to stand beside a number; a percentage carries its own. */
-export const unitText = (unit) => (isShare(unit) || unit === "%" ? "" : unit);
+/** The unit to stand behind a number, when it does not stand in it already. */
+export const unitText = (unit) => ([...SHARES, ...PERCENT, ...SIGNS].includes(unit) ? "" : unit);
 
 /** A deviation in per cent, signed. */
 export function deviation(pct) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use console::{Language, Options, router};
 use fake::{FakeBackend, FakeShowcase, Mood};
-use model::{Clock, ManualClock, Timestamp};
+use model::{ManualClock, Timestamp};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = ManualClock::new(Timestamp::from_secs(1_790_040_000));
     let backend = Arc::new(FakeBackend::new(clock.clone()));
     backend.set_mood(mood);
-    println!("alert {} series {}", backend.known_alert(), backend.known_series().join(" "));
+    println!(
+        "alert {} series {} read {}",
+        backend.known_alert(),
+        backend.known_series().join(" "),
+        backend.overviews()
+    );
     let showcase = Arc::new(FakeShowcase);
     let app = router(backend, Options::new(Arc::new(clock.clone()), Language::En).with_showcase(showcase));
     tokio::spawn(async move {
@@ -31,7 +36,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         loop {
             beat.tick().await;
             clock.advance(Duration::from_secs(6));
-            let _ = clock.domain_now();
         }
     });
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;

@@ -49,6 +49,7 @@ impl Shared {
     ) -> Result<T, BackendError> {
         let deadline = self.options().deadline;
         tokio::select! {
+            biased;
             answer = call => answer,
             () = self.options().clock.sleep(deadline) => Err(BackendError::Deadline(deadline)),
         }
@@ -124,7 +125,11 @@ struct SeriesAsk {
     span: Span,
 }
 
-async fn series(State(shared): State<Shared>, Path(id): Path<String>, Query(ask): Query<SeriesAsk>) -> Response {
+async fn series(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Query(ask): Query<SeriesAsk>,
+) -> Response {
     answer(shared.series(&id, ask.span).await)
 }
 

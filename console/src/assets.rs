@@ -21,7 +21,11 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 /// Every asset.
 const ASSETS: &[Asset] = &[
     Asset { name: "alert.js", content_type: JAVASCRIPT, body: include_str!("../assets/alert.js") },
-    Asset { name: "app.css", content_type: "text/css; charset=utf-8", body: include_str!("../assets/app.css") },
+    Asset {
+        name: "app.css",
+        content_type: "text/css; charset=utf-8",
+        body: include_str!("../assets/app.css"),
+    },
     Asset { name: "chart.js", content_type: JAVASCRIPT, body: include_str!("../assets/chart.js") },
     Asset { name: "format.js", content_type: JAVASCRIPT, body: include_str!("../assets/format.js") },
     Asset { name: "icon.svg", content_type: "image/svg+xml", body: include_str!("../assets/icon.svg") },

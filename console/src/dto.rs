@@ -10,7 +10,9 @@ mod metric;
 use model::Timestamp;
 use serde::{Serialize, Serializer};
 
-pub use alert::{AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, TransitionRow};
+pub use alert::{
+    AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, TransitionRow,
+};
 pub use health::{ChannelRow, ConsumerRow, Health, SamplerRow};
 pub use metric::{MetricCard, Point, SeriesDetail};
 

@@ -8,25 +8,48 @@ use crate::i18n::Language;
 /// What stands where there is no number.
 pub(crate) const NONE: &str = "–";
 
-/// Whether the unit says that values are shares, kept as 0..1 and shown as percentages.
-fn is_share(unit: &str) -> bool {
-    matches!(unit, "ratio" | "percentunit")
+/// How a unit is written beside a number: the notifier writes its messages by the same rules.
+enum UnitStyle<'a> {
+    /// Kept as 0..1, shown in per cent.
+    Share,
+    /// Right behind the number.
+    Percent,
+    /// A currency sign, in front.
+    InFront(&'a str),
+    /// Behind a blank.
+    Behind(&'a str),
+    Nothing,
+}
+
+fn style_of(unit: &str) -> UnitStyle<'_> {
+    match unit {
+        "" => UnitStyle::Nothing,
+        "ratio" | "percentunit" | "rate" => UnitStyle::Share,
+        "%" | "percent" => UnitStyle::Percent,
+        "$" | "¥" | "€" | "£" => UnitStyle::InFront(unit),
+        other => UnitStyle::Behind(other),
+    }
 }
 
 /// A number for people: thousands separated, three significant digits below 1,000, a share as a percentage.
 pub(crate) fn number(value: Option<f64>, unit: &str) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else { return NONE.into() };
-    if is_share(unit) {
-        return format!("{}%", plain(value * 100.0));
+    match style_of(unit) {
+        UnitStyle::Share => format!("{}%", plain(value * 100.0)),
+        UnitStyle::Percent => format!("{}%", plain(value)),
+        UnitStyle::InFront(sign) if value < 0.0 => format!("−{sign}{}", plain(-value)),
+        UnitStyle::InFront(sign) => format!("{sign}{}", plain(value)),
+        UnitStyle::Behind(_) | UnitStyle::Nothing => plain(value),
     }
-    let percent = if unit == "%" { "%" } else { "" };
-    format!("{}{percent}", plain(value))
 }
 
 /// The same with its unit beside it.
 pub(crate) fn with_unit(value: Option<f64>, unit: &str) -> String {
     let text = number(value, unit);
-    if value.is_none() || unit.is_empty() || unit == "%" || is_share(unit) { text } else { format!("{text} {unit}") }
+    match style_of(unit) {
+        UnitStyle::Behind(unit) if value.is_some() => format!("{text} {unit}"),
+        _ => text,
+    }
 }
 
 /// A deviation in per cent, signed; from +1000 % on as a multiple.
@@ -128,6 +151,9 @@ mod tests {
             (Some(1e300), "", "1.00e300"),
             (Some(0.6234), "ratio", "62.3%"),
             (Some(62.0), "%", "62%"),
+            (Some(0.5), "rate", "50%"),
+            (Some(-1_234.0), "¥", "−¥1,234"),
+            (Some(3.0), "ms", "3"),
         ];
         for (value, unit, expected) in table {
             assert_eq!(number(*value, unit), *expected, "{value:?} {unit}");
@@ -136,14 +162,17 @@ mod tests {
 
     #[test]
     fn deviations_are_signed_and_large_ones_are_multiples() {
-        for (pct, expected) in [(-71.23, "−71%"), (5.55, "+5.5%"), (0.0, "+0%"), (2_900.0, "30×"), (250.0, "+250%")] {
+        for (pct, expected) in
+            [(-71.23, "−71%"), (5.55, "+5.5%"), (0.0, "+0%"), (2_900.0, "30×"), (250.0, "+250%")]
+        {
             assert_eq!(deviation(Some(pct)), expected, "{pct}");
         }
     }
 
     #[test]
     fn stretches_of_time_name_two_units() {
-        let table = [(20, "0 min"), (60, "1 min"), (3_600, "1 h"), (5_400, "1 h 30 min"), (90_000, "1 d 1 h")];
+        let table =
+            [(20, "0 min"), (60, "1 min"), (3_600, "1 h"), (5_400, "1 h 30 min"), (90_000, "1 d 1 h")];
         for (secs, expected) in table {
             assert_eq!(span(Duration::from_secs(secs), Language::En), expected, "{secs}");
         }

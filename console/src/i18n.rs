@@ -82,7 +82,8 @@ fn from_accept_language(headers: &HeaderMap) -> Option<Language> {
     for range in line.split(',') {
         let mut parts = range.trim().split(';');
         let Some(language) = parts.next().and_then(|tag| Language::from_tag(tag.trim())) else { continue };
-        let weight = parts.find_map(|p| p.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let weight =
+            parts.find_map(|p| p.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
         if weight > 0.0 && best.is_none_or(|(have, _)| weight > have) {
             best = Some((weight, language));
         }
@@ -149,7 +150,10 @@ mod tests {
         assert!(TEXTS.is_sorted_by(|a, b| a.0 < b.0), "keys must be sorted and unique");
         for (key, en, zh) in TEXTS {
             assert!(!en.is_empty() && !zh.is_empty(), "{key} lacks a language");
-            assert!(en.is_ascii() || en.chars().all(|c| (c as u32) < 0x2e80), "{key}: Chinese in the English text");
+            assert!(
+                en.is_ascii() || en.chars().all(|c| (c as u32) < 0x2e80),
+                "{key}: Chinese in the English text"
+            );
         }
     }
 }

@@ -62,7 +62,8 @@ pub(crate) fn view(reason: &Reason, unit: &str, language: Language) -> ReasonVie
     let style = Style { language, unit };
     let mut evidence: Vec<&Evidence> = reason.evidence.iter().collect();
     // What decided first, then what took part, then the rest; each by score.
-    evidence.sort_by(|a, b| rank(reason, b).partial_cmp(&rank(reason, a)).unwrap_or(std::cmp::Ordering::Equal));
+    evidence
+        .sort_by(|a, b| rank(reason, b).partial_cmp(&rank(reason, a)).unwrap_or(std::cmp::Ordering::Equal));
     ReasonView {
         lead: language.text(lead_key(reason.code)).to_owned(),
         message: reason.message.clone(),
@@ -91,10 +92,8 @@ const fn lead_key(code: ReasonCode) -> &'static str {
 
 fn evidence_view(reason: &Reason, evidence: &Evidence, style: Style<'_>) -> EvidenceView {
     let samples = evidence.numbers.get("samples").and_then(Value::as_array);
-    let trimmed = evidence.numbers.get("trimmed").and_then(Value::as_array);
-    let numbers = evidence.numbers.iter().filter(|(name, value)| {
-        !(value.is_array() && matches!(&***name, "samples" | "trimmed") && samples.is_some())
-    });
+    let mean = evidence.numbers.get("trimmed").and_then(Value::as_f64);
+    let numbers = evidence.numbers.iter().filter(|(name, _)| !(&***name == "samples" && samples.is_some()));
     EvidenceView {
         title: worded("algorithm", &evidence.algorithm, style.language),
         words: evidence_words(evidence, style),
@@ -103,20 +102,32 @@ fn evidence_view(reason: &Reason, evidence: &Evidence, style: Style<'_>) -> Evid
         supplies: reason.expected_by.as_ref() == Some(&evidence.algorithm),
         score: format::plain((evidence.score * 100.0).round() / 100.0),
         meter: evidence.score.clamp(0.0, METER_MAX),
-        samples: samples.map(|all| sample_views(all, trimmed, style)).unwrap_or_default(),
+        samples: samples.map(|all| sample_views(all, mean, style)).unwrap_or_default(),
         numbers: numbers.map(|(name, value)| number_view(name, value, style)).collect(),
     }
 }
 
-/// The samples, those left out marked. A trimmed value is marked once for each time it is listed.
-fn sample_views(samples: &[Value], trimmed: Option<&Vec<Value>>, style: Style<'_>) -> Vec<SampleView> {
-    let mut left_out: Vec<&Value> = trimmed.into_iter().flatten().collect();
-    let view = |sample: &Value| {
-        let at = left_out.iter().position(|one| *one == sample);
-        let trimmed = at.map(|at| left_out.swap_remove(at)).is_some();
-        SampleView { text: shown("samples", sample, style), trimmed }
+/// The samples, those left out marked: as many extremes at each end as make the rest's mean the one that was used.
+fn sample_views(samples: &[Value], mean: Option<f64>, style: Style<'_>) -> Vec<SampleView> {
+    let values: Vec<f64> = samples.iter().filter_map(Value::as_f64).collect();
+    let whole = values.len() == samples.len();
+    let left_out = mean.filter(|_| whole).and_then(|mean| left_out(&values, mean)).unwrap_or_default();
+    let view =
+        |(at, sample)| SampleView { text: shown("samples", sample, style), trimmed: left_out.contains(&at) };
+    samples.iter().enumerate().map(view).collect()
+}
+
+/// Indices of the extremes without which the mean is `mean`; `None` when no number of them makes it so.
+fn left_out(values: &[f64], mean: f64) -> Option<Vec<usize>> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let close = |kept: &[usize]| {
+        let sum: f64 = kept.iter().map(|at| values[*at]).sum();
+        (sum / kept.len() as f64 - mean).abs() <= mean.abs().max(1e-9) * 1e-4
     };
-    samples.iter().map(view).collect()
+    let most = values.len().saturating_sub(1) / 2;
+    let trim = (0..=most).find(|trim| close(&order[*trim..order.len() - trim]))?;
+    Some(order[..trim].iter().chain(&order[order.len() - trim..]).copied().collect())
 }
 
 fn number_view(name: &str, value: &Value, style: Style<'_>) -> NumberView {
@@ -124,9 +135,7 @@ fn number_view(name: &str, value: &Value, style: Style<'_>) -> NumberView {
 }
 
 /// Numbers that are of the metric's own kind and carry its unit.
-const IN_UNIT: [&str; 12] = [
-    "samples", "trimmed", "expected", "lower", "upper", "median", "mean", "baseline", "value", "forecast", "above", "below",
-];
+const IN_UNIT: [&str; 8] = ["samples", "trimmed", "expected", "lower", "upper", "value", "above", "below"];
 
 fn shown(name: &str, value: &Value, style: Style<'_>) -> String {
     let unit = if IN_UNIT.contains(&name) { style.unit } else { "" };
@@ -146,7 +155,7 @@ fn shown(name: &str, value: &Value, style: Style<'_>) -> String {
 
 fn evidence_words(evidence: &Evidence, style: Style<'_>) -> String {
     if let Some(why) = &evidence.abstained {
-        let why = worded("abstained", why, style.language);
+        let why = abstained_words(why, style.language);
         return style.language.text("abstained_because").replace("{why}", &why);
     }
     let key = match (evidence.score >= 1.0, evidence.direction) {
@@ -158,6 +167,22 @@ fn evidence_words(evidence: &Evidence, style: Style<'_>) -> String {
     let about = worded("about", &evidence.algorithm, style.language);
     let found = style.language.text(key);
     if about == *evidence.algorithm { found.to_owned() } else { format!("{about} {found}") }
+}
+
+/// Why an algorithm did not take part: the detector says it in English; a sentence we know has a key made of it.
+fn abstained_words(why: &str, language: Language) -> String {
+    let mut key = String::from("abstained");
+    let parts = why.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    for part in parts {
+        key.push('_');
+        key.push_str(if is_number(part) { "n" } else { part });
+    }
+    let number = why.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty()).unwrap_or_default();
+    match language.text(&key) {
+        text if text == key => why.to_owned(),
+        text => text.replace("{n}", number),
+    }
 }
 
 /// A note such as `promotion:double11` in words; what follows the colon stays as it is.
@@ -176,5 +201,40 @@ fn worded(kind: &str, name: &str, language: Language) -> String {
     match language.text(&key) {
         text if text == key => name.to_owned(),
         text => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extremes_that_were_left_out_are_found() {
+        let seven = [38.0, 44.0, 43.0, 45.0, 52.0, 38.0, 37.0];
+        let mut found = left_out(&seven, 41.6).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, [4, 6]);
+        assert_eq!(left_out(&seven, 297.0 / 7.0), Some(vec![]));
+        assert_eq!(left_out(&seven, 44.9), None);
+        assert_eq!(left_out(&[], 1.0), None);
+    }
+
+    #[test]
+    fn what_the_detector_says_of_itself_is_said_in_chinese_too() {
+        let table = [
+            ("fewer than 3 earlier days at this time of day", "此时刻的历史样本不足 3 天"),
+            ("not a small count, or too few earlier days", "不是小数量，或历史样本不足"),
+            ("counts below 30 are judged by `count`", "低于 30 的数量由小数量模型判断"),
+            ("something new", "something new"),
+        ];
+        for (why, expected) in table {
+            assert_eq!(abstained_words(why, Language::Zh), expected);
+        }
+        assert_eq!(
+            note_words("promotion:flash-sale", Language::En),
+            "A promotion is on; the band is wider: flash-sale"
+        );
+        assert_eq!(note_words("new_level?", Language::Zh), "已持续较久，是否为新的正常水平？");
+        assert_eq!(note_words("unheard_of", Language::Zh), "unheard_of");
     }
 }

@@ -33,3 +33,45 @@ fn weight(point: &Point) -> (u8, f64) {
     };
     (rank, distance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Timestamp;
+    use proptest::prelude::*;
+
+    fn point(at: i64, value: f64, state: VerdictState) -> Point {
+        Point {
+            at: Timestamp::from_secs(at),
+            value: Some(value),
+            expected: Some(10.0),
+            lower: Some(5.0),
+            upper: Some(15.0),
+            state,
+            forecast: None,
+            prev_week: None,
+        }
+    }
+
+    #[test]
+    fn a_firing_window_is_never_hidden() {
+        let mut points: Vec<Point> = (0..10_000).map(|i| point(i, 10.0, VerdictState::Normal)).collect();
+        points[4_321] = point(4_321, 1.0, VerdictState::Firing);
+        points[7_777] = point(7_777, 14.9, VerdictState::Normal);
+        let thinned = thin(&points, 300);
+        assert!(thinned.len() <= 300, "{}", thinned.len());
+        for kept in [0, 4_321, 7_777, 9_999] {
+            assert!(thinned.contains(&points[kept]), "{kept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_in_order_and_not_too_much(count in 0usize..500, limit in 0usize..60) {
+            let points: Vec<Point> = (0..count).map(|i| point(i as i64, i as f64, VerdictState::Normal)).collect();
+            let thinned = thin(&points, limit);
+            prop_assert!(limit == 0 || thinned.len() <= limit.max(3), "{}", thinned.len());
+            prop_assert!(thinned.is_sorted_by(|a, b| a.at < b.at));
+        }
+    }
+}

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::{Shared, from_millis, refused};
 use crate::assets::{etag_of, matches_etag};
 use crate::backend::BackendError;
-use crate::dto::{MetricCard, Overview};
+use crate::dto::{AlertStatus, MetricCard, Overview};
 use crate::showcase::Story;
 
 /// For how long one reading serves every page.
@@ -71,8 +71,12 @@ pub(super) async fn overview(
 }
 
 impl Shared {
-    /// The overview, at most [`FRESH_FOR`] old.
+    /// The overview, at most [`FRESH_FOR`] old. Waiting for another's reading counts towards the deadline too.
     pub(crate) async fn page(&self) -> Result<Arc<Page>, BackendError> {
+        self.within_deadline(self.read_or_share()).await
+    }
+
+    async fn read_or_share(&self) -> Result<Arc<Page>, BackendError> {
         let clock = &self.options().clock;
         let mut held = self.0.overview.0.lock().await;
         let now = clock.monotonic_now();
@@ -81,13 +85,15 @@ impl Shared {
         {
             return Ok(page.clone());
         }
-        let overview = self.within_deadline(self.backend().overview()).await?;
+        let overview = self.backend().overview().await?;
         let page = Arc::new(self.dress(overview));
         *held = Some((clock.monotonic_now(), page.clone()));
         Ok(page)
     }
 
     fn dress(&self, mut overview: Overview) -> Page {
+        // What was merely pending and passed is not news.
+        overview.alerts.retain(|alert| alert.fired_at.is_some() || alert.status != AlertStatus::Resolved);
         let showcase = self.options().showcase.as_ref();
         let story = showcase.map(|showcase| showcase.story(overview.moment.now, &overview.alerts));
         if let Some(showcase) = showcase {

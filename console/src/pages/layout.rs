@@ -66,7 +66,8 @@ impl FromRequestParts<Shared> for Visit {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
-        let wish = Query::<Choice>::from_request_parts(parts, shared).await.ok().and_then(|choice| choice.0.lang);
+        let wish =
+            Query::<Choice>::from_request_parts(parts, shared).await.ok().and_then(|choice| choice.0.lang);
         Ok(Self {
             language: Language::negotiate(wish.as_deref(), &parts.headers, shared.options().language),
             chosen: wish.as_deref().and_then(Language::from_tag).is_some(),
@@ -104,7 +105,12 @@ impl Visit {
     /// The page for a backend that does not answer.
     pub(crate) fn unavailable(&self, error: &BackendError) -> Response {
         tracing::warn!(%error, "the console's backend does not answer");
-        self.error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "unavailable_words", Some(error.to_string()))
+        self.error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "unavailable_words",
+            Some(error.to_string()),
+        )
     }
 
     fn error(&self, status: StatusCode, heading: &str, words: &str, detail: Option<String>) -> Response {
@@ -145,7 +151,9 @@ impl Visit {
         headers.insert(VARY, HeaderValue::from_static("Cookie, Accept-Language"));
         let cookie =
             format!("{COOKIE_NAME}={}; Path=/; Max-Age=31536000; SameSite=Lax", self.language.code());
-        if self.chosen && let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        if self.chosen
+            && let Ok(cookie) = HeaderValue::from_str(&cookie)
+        {
             headers.insert(SET_COOKIE, cookie);
         }
         response

@@ -37,7 +37,11 @@ pub(super) async fn page(
     match shared.series(&id, span).await {
         Ok(Some(detail)) => {
             let (s, spans) = (view(&detail, visit.language), span_choices(span, visit.language));
-            visit.page(StatusCode::OK, "series.html", context! { s => Serde(s), spans => Serde(spans), span => span.name() })
+            visit.page(
+                StatusCode::OK,
+                "series.html",
+                context! { s => Serde(s), spans => Serde(spans), span => span.name() },
+            )
         }
         Ok(None) => visit.not_found("no_such_series"),
         Err(error) => visit.unavailable(&error),

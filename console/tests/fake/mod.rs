@@ -4,15 +4,15 @@
 // The example and the tests share this module.
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use console::dto::*;
 use console::{Anomaly, AnomalyPhase, Backend, BackendError, Bilingual, InboxMessage, Showcase, Story};
 use model::{
-    AlertId, Clock, Direction, Evidence, Labels, ManualClock, Reason, ReasonCode, SeriesKey, Severity, TimeRange,
-    Timestamp, Transition, VerdictState,
+    AlertId, Clock, Direction, Evidence, Labels, ManualClock, Reason, ReasonCode, SeriesKey, Severity,
+    TimeRange, Timestamp, Transition, VerdictState,
 };
 use serde_json::json;
 
@@ -36,6 +36,7 @@ pub(crate) enum Mood {
 pub(crate) struct FakeBackend {
     clock: ManualClock,
     mood: AtomicU8,
+    overviews: AtomicUsize,
 }
 
 struct Metric {
@@ -47,7 +48,13 @@ struct Metric {
     state: VerdictState,
 }
 
-const fn metric(name: &'static str, channel: Option<&'static str>, title: &'static str, unit: &'static str, level: f64) -> Metric {
+const fn metric(
+    name: &'static str,
+    channel: Option<&'static str>,
+    title: &'static str,
+    unit: &'static str,
+    level: f64,
+) -> Metric {
     Metric { name, channel, title, unit, level, state: VerdictState::Normal }
 }
 
@@ -65,8 +72,20 @@ fn metrics() -> Vec<Metric> {
         metric("loans.amount", None, "Amount paid out", "CNY/min", 184_000.0),
         metric("repayments.count", None, "Repayments", "/min", 22.0),
         metric("risk_api_latency", None, "Risk API, 95th percentile", "ms", 182.0),
-        metric("nasty", Some("<img src=x onerror=alert(1)>"), "</script><script>alert(\"1\")</script>", "<b>", 7.0),
-        metric("a_new_metric_with_a_rather_long_name.and_a_value", None, "A rather long title that does not fit into one line", "", 5.0),
+        metric(
+            "nasty",
+            Some("<img src=x onerror=alert(1)>"),
+            "</script><script>alert(\"1\")</script>",
+            "<b>",
+            7.0,
+        ),
+        metric(
+            "a_new_metric_with_a_rather_long_name.and_a_value",
+            None,
+            "A rather long title that does not fit into one line",
+            "",
+            5.0,
+        ),
     ];
     let states = [
         (5, VerdictState::Firing),
@@ -95,13 +114,16 @@ impl Metric {
         let phase = minute as f64 / 1440.0 * std::f64::consts::TAU;
         let expected = self.level * (1.0 + 0.25 * (phase + 0.4).sin());
         let noise = ((minute * 2_654_435_761 + self.name.len() as i64 * 97) % 1009) as f64 / 1009.0 - 0.5;
-        let width = if self.unit == "ratio" { 0.06 } else { 0.9 * expected.sqrt().max(0.04 * expected) + 0.3 };
+        let width =
+            if self.unit == "ratio" { 0.06 } else { 0.9 * expected.sqrt().max(0.04 * expected) + 0.3 };
         let recent = now.since(at) < MINUTE * 9;
         let mut value = Some((expected + noise * width * 1.5).max(0.0));
         let mut state = VerdictState::Normal;
         match (self.state, recent) {
             (VerdictState::Firing, true) => (value, state) = (Some(expected * 0.2), VerdictState::Firing),
-            (VerdictState::Outside, true) if now.since(at) < MINUTE * 2 => (value, state) = (Some(expected * 1.6), VerdictState::Outside),
+            (VerdictState::Outside, true) if now.since(at) < MINUTE * 2 => {
+                (value, state) = (Some(expected * 1.6), VerdictState::Outside)
+            }
             (VerdictState::Missing, true) => (value, state) = (None, VerdictState::Missing),
             (VerdictState::Learning, _) => state = VerdictState::Learning,
             _ => {}
@@ -155,7 +177,13 @@ impl Metric {
         AlertId { fingerprint: self.key().fingerprint(), starts_at: now.align_down(MINUTE * 30) }
     }
 
-    fn alert(&self, now: Timestamp, status: AlertStatus, severity: Severity, sentence: Bilingual) -> AlertRow {
+    fn alert(
+        &self,
+        now: Timestamp,
+        status: AlertStatus,
+        severity: Severity,
+        sentence: Bilingual,
+    ) -> AlertRow {
         let starts_at = now.align_down(MINUTE) - MINUTE * 8;
         AlertRow {
             id: self.alert_id(now).to_string(),
@@ -182,12 +210,17 @@ impl Metric {
 impl FakeBackend {
     /// A fake that answers, by this clock.
     pub(crate) fn new(clock: ManualClock) -> Self {
-        Self { clock, mood: AtomicU8::new(Mood::Well as u8) }
+        Self { clock, mood: AtomicU8::new(Mood::Well as u8), overviews: AtomicUsize::new(0) }
     }
 
     /// Changes how it behaves from now on.
     pub(crate) fn set_mood(&self, mood: Mood) {
         self.mood.store(mood as u8, Ordering::Relaxed);
+    }
+
+    /// How often the overview was asked for.
+    pub(crate) fn overviews(&self) -> usize {
+        self.overviews.load(Ordering::Relaxed)
     }
 
     /// The id of an alert it knows.
@@ -219,18 +252,33 @@ impl FakeBackend {
 fn alerts(now: Timestamp) -> Vec<AlertRow> {
     let all = metrics();
     vec![
-        all[5].alert(now, AlertStatus::Firing, Severity::P0, Bilingual::new(
-            "Orders (app) fell to 8 per minute, 81% below the 41 expected at this time, since 09:38.",
-            "订单（app）降至每分钟 8 单，比此时预期的 41 低 81%，始于 09:38。",
-        )),
-        all[10].alert(now, AlertStatus::Firing, Severity::P1, Bilingual::new(
-            "Repayments: no data since 09:38; the source does not answer (timeout).",
-            "还款：自 09:38 起无数据，数据源没有应答（超时）。",
-        )),
-        all[12].alert(now, AlertStatus::Resolved, Severity::P2, Bilingual::new(
-            "<script>alert(1)</script> was 30× above its band.",
-            "<script>alert(1)</script> 曾超出区间 30 倍。",
-        )),
+        all[5].alert(
+            now,
+            AlertStatus::Firing,
+            Severity::P0,
+            Bilingual::new(
+                "Orders (app) fell to 8 per minute, 81% below the 41 expected at this time, since 09:38.",
+                "订单（app）降至每分钟 8 单，比此时预期的 41 低 81%，始于 09:38。",
+            ),
+        ),
+        all[10].alert(
+            now,
+            AlertStatus::Firing,
+            Severity::P1,
+            Bilingual::new(
+                "Repayments: no data since 09:38; the source does not answer (timeout).",
+                "还款：自 09:38 起无数据，数据源没有应答（超时）。",
+            ),
+        ),
+        all[12].alert(
+            now,
+            AlertStatus::Resolved,
+            Severity::P2,
+            Bilingual::new(
+                "<script>alert(1)</script> was 30× above its band.",
+                "<script>alert(1)</script> 曾超出区间 30 倍。",
+            ),
+        ),
     ]
 }
 
@@ -241,7 +289,9 @@ fn messages(now: Timestamp) -> Vec<MessageRow> {
         channel: channel.into(),
         receiver: "on-call@lending.example".into(),
         subject: subject.into(),
-        body: format!("{subject}\n\nvalue      8 /min\nexpected  41 /min\nsince     09:38\n\n<b>not bold</b>"),
+        body: format!(
+            "{subject}\n\nvalue      8 /min\nexpected  41 /min\nsince     09:38\n\n<b>not bold</b>"
+        ),
         kind,
         status,
         detail: "250 queued as 4XyZ".into(),
@@ -250,7 +300,13 @@ fn messages(now: Timestamp) -> Vec<MessageRow> {
     vec![
         row(7, "email", "[P0] Orders (app) 81% below expected", MessageKind::Firing, MessageStatus::Received),
         row(7, "webhook", "[P0] Orders (app) 81% below expected", MessageKind::Firing, MessageStatus::Queued),
-        row(95, "email", "[resolved] Logins back in their band", MessageKind::Resolved, MessageStatus::Failed),
+        row(
+            95,
+            "email",
+            "[resolved] Logins back in their band",
+            MessageKind::Resolved,
+            MessageStatus::Failed,
+        ),
     ]
 }
 
@@ -267,7 +323,8 @@ fn health(now: Timestamp) -> Health {
         failures: if error.is_empty() { 0 } else { 9 },
         error: error.into(),
     };
-    let consumer = |name: &str| ConsumerRow { name: name.into(), ok: true, lag_bytes: 512, ..ConsumerRow::default() };
+    let consumer =
+        |name: &str| ConsumerRow { name: name.into(), ok: true, lag_bytes: 512, ..ConsumerRow::default() };
     Health {
         samplers: vec![
             sampler("registrations", "shop", ""),
@@ -290,6 +347,7 @@ fn health(now: Timestamp) -> Health {
 #[async_trait]
 impl Backend for FakeBackend {
     async fn overview(&self) -> Result<Overview, BackendError> {
+        self.overviews.fetch_add(1, Ordering::Relaxed);
         let full = self.behave().await?;
         let moment = self.moment();
         let now = moment.now;
@@ -299,13 +357,23 @@ impl Backend for FakeBackend {
             metrics: Vec::new(),
             alerts: Vec::new(),
             messages: Vec::new(),
-            health: Health { version: "0.1.0".into(), config_revision: "9f86d081".into(), ..Health::default() },
+            health: Health {
+                version: "0.1.0".into(),
+                config_revision: "9f86d081".into(),
+                ..Health::default()
+            },
         };
         if !full {
             return Ok(empty);
         }
         let cards = metrics().iter().map(|metric| metric.card(now, MINUTE * 120)).collect();
-        Ok(Overview { metrics: cards, alerts: alerts(now), messages: messages(now), health: health(now), ..empty })
+        Ok(Overview {
+            metrics: cards,
+            alerts: alerts(now),
+            messages: messages(now),
+            health: health(now),
+            ..empty
+        })
     }
 
     async fn series(&self, fingerprint: u64, range: TimeRange) -> Result<Option<SeriesDetail>, BackendError> {
@@ -314,7 +382,12 @@ impl Backend for FakeBackend {
         let found = metrics().into_iter().find(|metric| metric.key().fingerprint() == fingerprint);
         Ok(found.map(|metric| SeriesDetail {
             card: metric.card(moment.now, range.end.since(range.start)),
-            runbook_url: if metric.name == "nasty" { "javascript:alert(1)" } else { "https://runbooks.example/orders" }.into(),
+            runbook_url: if metric.name == "nasty" {
+                "javascript:alert(1)"
+            } else {
+                "https://runbooks.example/orders"
+            }
+            .into(),
             origin: "shop".into(),
             alerts: alerts(moment.now).into_iter().filter(|alert| alert.series == metric.id()).collect(),
             moment,
@@ -326,7 +399,9 @@ impl Backend for FakeBackend {
         let moment = self.moment();
         let now = moment.now;
         let Some(row) = alerts(now).into_iter().find(|row| row.id == id.to_string()) else { return Ok(None) };
-        let Some(metric) = metrics().into_iter().find(|metric| metric.id() == row.series) else { return Ok(None) };
+        let Some(metric) = metrics().into_iter().find(|metric| metric.id() == row.series) else {
+            return Ok(None);
+        };
         let start = row.starts_at;
         let transition = |minutes: u32, transition, score| TransitionRow {
             at: start + MINUTE * minutes,
@@ -354,7 +429,10 @@ impl Backend for FakeBackend {
             score: 3.41,
             reason: Arc::new(reason()),
             config_revision: 0x9f86_d081_884c_7d65,
-            transitions: vec![transition(1, Transition::Pending, 1.4), transition(2, Transition::Firing, 3.41)],
+            transitions: vec![
+                transition(1, Transition::Pending, 1.4),
+                transition(2, Transition::Firing, 3.41),
+            ],
             deliveries: vec![
                 delivery("email", MessageStatus::Sent, "250 queued as 4XyZ"),
                 delivery("webhook", MessageStatus::Failed, "HTTP 500 from http://127.0.0.1:9/hook <b>"),
@@ -395,8 +473,8 @@ fn reason() -> Reason {
                 score: 3.41,
                 direction: Some(Direction::Below),
                 numbers: numbers(json!({
-                    "samples": [39, 44, 41, 38, 61, 42, 43], "trimmed": [38, 61], "scale": 4.1, "limit": 3.3,
-                    "z": -7.46, "expected": 41.8, "extrapolated": true
+                    "samples": [39, 44, 41, 38, 61, 42, 43], "trimmed": 41.8, "scale": 4.1, "limit": 3.3,
+                    "z": -7.46, "n": 7, "scale_from": "mad"
                 })),
             },
             Evidence {
@@ -405,7 +483,7 @@ fn reason() -> Reason {
                 abstained: None,
                 score: 0.2,
                 direction: None,
-                numbers: numbers(json!({ "<u>": "<s>", "nested": { "k": [1, 2.5] }, "none": null })),
+                numbers: numbers(json!({ "<u>": "<s>", "nested": { "k": [1, 2.5] }, "nothing": null })),
             },
         ],
         notes: vec!["promotion:double11".into(), "new_level?".into(), "<em>".into()],
@@ -427,10 +505,13 @@ impl Showcase for FakeShowcase {
                 phase,
                 starts_at,
                 ends_at: starts_at + MINUTE * 12,
-                detected_at: (phase != AnomalyPhase::Planned && begins != -60).then_some(starts_at + MINUTE * 2),
+                detected_at: (phase != AnomalyPhase::Planned && begins != -60)
+                    .then_some(starts_at + MINUTE * 2),
                 notified: past,
                 resolved_at: past.then_some(starts_at + MINUTE * 16),
-                alert: (phase == AnomalyPhase::Now).then(|| alerts.first().map(|alert| alert.id.clone())).flatten(),
+                alert: (phase == AnomalyPhase::Now)
+                    .then(|| alerts.first().map(|alert| alert.id.clone()))
+                    .flatten(),
             }
         };
         Story {
