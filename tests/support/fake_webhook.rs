@@ -118,5 +118,7 @@ fn signature_is_right(id: &str, headers: &HashMap<String, String>, body: &[u8]) 
     mac.update(format!("{id}.{timestamp}.").as_bytes());
     mac.update(body);
     let expected = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    headers.get("webhook-signature").is_some_and(|given| given.split(' ').any(|one| one == format!("v1,{expected}")))
+    headers
+        .get("webhook-signature")
+        .is_some_and(|given| given.split(' ').any(|one| one == format!("v1,{expected}")))
 }

@@ -4,6 +4,7 @@
 
 pub mod fake_smtp;
 pub mod fake_webhook;
+pub mod level;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -98,7 +99,8 @@ impl Running {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(status.success(), "kill -{name} failed");
     }
 
@@ -140,7 +142,13 @@ fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<String>> {
 }
 
 /// One HTTP/1.1 request; status and body. `None` when nobody answers.
-pub fn http(method: &str, address: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<(u16, String)> {
+pub fn http(
+    method: &str,
+    address: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
@@ -179,7 +187,8 @@ pub fn get(address: &str, path: &str) -> Option<String> {
 /// The address of the process that runs on this data folder, once it is ready.
 pub fn ready_address(data_dir: &Path) -> String {
     wait_for("a ready process", || {
-        let note: serde_json::Value = serde_json::from_slice(&fs::read(data_dir.join("process.json")).ok()?).ok()?;
+        let note: serde_json::Value =
+            serde_json::from_slice(&fs::read(data_dir.join("process.json")).ok()?).ok()?;
         let address = note["address"].as_str()?.to_owned();
         get(&address, "/readyz").map(|_| address)
     })

@@ -1,0 +1,97 @@
+//! From a database to a mail and a signed webhook, with the real binary.
+
+mod support;
+
+use std::path::Path;
+
+use support::fake_smtp::FakeSmtp;
+use support::fake_webhook::FakeWebhook;
+use support::{Running, level, ready_address, wait_for, write};
+
+fn configure(dir: &Path, smtp: &FakeSmtp, webhook: &FakeWebhook) {
+    let metric = level::metric("orders", "SELECT n AS value FROM level");
+    let text = format!("{}metrics:\n{metric}{}", level::head(), level::receivers(smtp, webhook));
+    write(dir, "tidemark.yaml", &text);
+}
+
+#[test]
+fn a_drop_is_told_once_by_every_channel_and_so_is_its_end() {
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    level::create(dir.path(), 100);
+    configure(dir.path(), &smtp, &webhook);
+    let mut running = Running::start(dir.path(), &["run"]);
+    let address = ready_address(&dir.path().join("data"));
+
+    level::set(dir.path(), 3);
+    wait_for("the mail of the drop", || smtp.ledger().first().cloned());
+    wait_for("the webhook of the drop", || webhook.ledger().first().cloned());
+    level::set(dir.path(), 100);
+    wait_for("the mail of the recovery", || smtp.ledger().get(1).cloned());
+    wait_for("the webhook of the recovery", || webhook.ledger().get(1).cloned());
+
+    let (mails, hooks) = (smtp.ledger(), webhook.ledger());
+    assert_eq!((mails.len(), hooks.len()), (2, 2), "{mails:?}\n{hooks:?}");
+    assert!(hooks.iter().all(|hook| hook.signed), "{hooks:?}");
+    assert_eq!((&hooks[0].body["status"], &hooks[1].body["status"]), (&"firing".into(), &"resolved".into()));
+    let subject = mails[0].header("subject").unwrap();
+    assert!(subject.contains("Made orders") && subject.contains('3'), "{subject}");
+
+    let alerts = support::get(&address, "/api/v1/alerts").unwrap();
+    assert!(alerts.contains("resolved") && alerts.contains("Made orders"), "{alerts}");
+    let metrics = support::get(&address, "/metrics").unwrap();
+    assert!(metrics.contains("tidemark_sampler_ticks_total"), "{metrics}");
+
+    running.signal("TERM");
+    assert!(running.wait().success(), "{}", running.said());
+}
+
+#[test]
+fn what_was_not_delivered_before_the_stop_is_delivered_after_the_next_start() {
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    smtp.refuse(true);
+    webhook.answer(503);
+    level::create(dir.path(), 3);
+    configure(dir.path(), &smtp, &webhook);
+    let mut running = Running::start(dir.path(), &["run"]);
+    let first = wait_for("a refused webhook", || webhook.ledger().first().cloned());
+    running.signal("TERM");
+    assert!(running.wait().success(), "{}", running.said());
+    assert!(smtp.ledger().is_empty());
+
+    smtp.refuse(false);
+    webhook.answer(204);
+    let before = webhook.ledger().len();
+    let _again = Running::start(dir.path(), &["run"]);
+    wait_for("the mail after the restart", || smtp.ledger().first().cloned());
+    let second = wait_for("the webhook after the restart", || webhook.ledger().get(before).cloned());
+    assert_eq!(first.id, second.id, "the same message has the same key");
+}
+
+#[test]
+fn a_bad_configuration_never_replaces_a_good_one() {
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    level::create(dir.path(), 100);
+    configure(dir.path(), &smtp, &webhook);
+    let running = Running::start(dir.path(), &["run"]);
+    let address = ready_address(&dir.path().join("data"));
+    let good = std::fs::read_to_string(dir.path().join("tidemark.yaml")).unwrap();
+
+    write(dir.path(), "tidemark.yaml", &good.replace("threshold", "treshold"));
+    let refused = support::tidemark(dir.path(), &["reload"]);
+    let said =
+        String::from_utf8_lossy(&refused.stderr).into_owned() + &String::from_utf8_lossy(&refused.stdout);
+    assert!(!refused.status.success() && said.contains("threshold"), "{said}");
+
+    // The old one goes on: its limit still holds.
+    level::set(dir.path(), 3);
+    wait_for("the webhook of the old limit", || webhook.ledger().first().cloned());
+
+    write(dir.path(), "tidemark.yaml", &good.replace("name: orders", "name: sales"));
+    let taken = support::tidemark(dir.path(), &["reload"]);
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    wait_for("the new metric", || {
+        support::get(&address, "/api/v1/metrics")
+            .filter(|list| list.contains(r#""metric":"sales""#) && !list.contains(r#""metric":"orders""#))
+    });
+    drop(running);
+}

@@ -1,0 +1,213 @@
+//! `kill -9` at any moment loses no acknowledged sample and no alert, judges nothing twice, and sends nothing twice
+//! beyond what was in flight: the real binary is killed at random points under load, then every ledger is compared.
+//!
+//! `TIDEMARK_KILLS` sets how often (5; `.ci/full` uses 50), `TIDEMARK_SEED` the moments.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use model::{
+    AlertTransition, Body, ManualClock, Positions, ReadLimit, SampleLog, SeriesKey, Tick, Timestamp, Topic,
+    Topics, Transition, Verdict,
+};
+use notifier::view::AlertState;
+use queue::{Log, LogOptions};
+use rand::{RngExt, SeedableRng};
+use support::fake_smtp::FakeSmtp;
+use support::fake_webhook::FakeWebhook;
+use support::{Running, level, ready_address, wait_for, write};
+
+/// Samplers, each with an alert that fires and resolves every twenty seconds.
+const SAMPLERS: i64 = 20;
+
+fn configure(dir: &Path, smtp: &FakeSmtp, webhook: &FakeWebhook) {
+    let metrics: String = (0..SAMPLERS)
+        .map(|i| level::metric(&format!("m{i}"), &format!("SELECT (:start_s + {i}) % 20 AS value")))
+        .collect();
+    let text = format!("{}metrics:\n{metrics}{}", level::head(), level::receivers(smtp, webhook));
+    write(dir, "tidemark.yaml", &text);
+}
+
+/// Everything the log holds.
+#[derive(Default)]
+struct Ledger {
+    ticks: Vec<Tick>,
+    verdicts: Vec<Verdict>,
+    transitions: Vec<AlertTransition>,
+}
+
+fn read_log(data: &Path) -> Ledger {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
+    let log = Log::open_read_only(LogOptions::new(data.join("log")), clock).unwrap();
+    let topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts]);
+    let (mut ledger, mut at) = (Ledger::default(), Positions::default());
+    loop {
+        let batch = log.read(&at, topics, ReadLimit::default()).unwrap();
+        if batch.next == at {
+            return ledger;
+        }
+        at = batch.next;
+        for entry in batch.entries {
+            match entry.body {
+                Body::Tick(tick) => ledger.ticks.push(tick),
+                Body::Verdicts(verdicts) => ledger.verdicts.extend(verdicts),
+                Body::Alert(transition) => ledger.transitions.push(*transition),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Every due tick left exactly one entry: the windows of each sampler join without gap or overlap.
+fn assert_ticks_are_whole(ledger: &Ledger) {
+    let mut windows: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for tick in &ledger.ticks {
+        windows.entry(&tick.sampler).or_default().extend(tick.windows());
+    }
+    assert_eq!(windows.len() as i64, SAMPLERS);
+    for (sampler, windows) in windows {
+        for pair in windows.windows(2) {
+            assert_eq!(pair[0].end, pair[1].start, "{sampler}: {} then {}", pair[0], pair[1]);
+        }
+    }
+}
+
+/// Nothing was judged twice, and everything sampled was judged.
+fn assert_judged_once(ledger: &Ledger) {
+    let mut judged = BTreeSet::new();
+    for verdict in &ledger.verdicts {
+        let identity = (verdict.series.clone(), verdict.window.start, verdict.revision);
+        assert!(judged.insert(identity), "judged twice: {} at {}", verdict.series, verdict.window);
+    }
+    let samples =
+        ledger.ticks.iter().flat_map(|tick| tick.samples().iter().map(|sample| (sample, tick.window)));
+    for (sample, window) in samples {
+        let identity = (sample.series.clone(), window.start, sample.revision);
+        assert!(judged.contains(&identity), "never judged: {} at {window}", sample.series);
+    }
+}
+
+/// Each alert's transitions tell one life: firing once, resolved at most once and last.
+fn assert_lives_are_whole(ledger: &Ledger) {
+    let mut lives: BTreeMap<String, Vec<Transition>> = BTreeMap::new();
+    for transition in &ledger.transitions {
+        lives.entry(transition.id.to_string()).or_default().push(transition.transition);
+    }
+    for (id, life) in &lives {
+        let count = |wanted| life.iter().filter(|have| **have == wanted).count();
+        assert_eq!(count(Transition::Firing), 1, "{id}: {life:?}");
+        assert!(count(Transition::Resolved) <= 1, "{id}: {life:?}");
+    }
+}
+
+fn fired(ledger: &Ledger) -> BTreeMap<String, SeriesKey> {
+    let firing = ledger.transitions.iter().filter(|t| t.transition == Transition::Firing);
+    firing.map(|t| (t.id.to_string(), t.series.clone())).collect()
+}
+
+/// What the webhook was told: (alert, status) and the keys of the messages that told it.
+fn told_by_hook(webhook: &FakeWebhook) -> BTreeMap<(String, String), BTreeSet<String>> {
+    let mut told: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for hook in webhook.ledger() {
+        assert!(hook.signed, "{hook:?}");
+        for alert in hook.body["alerts"].as_array().into_iter().flatten() {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let what = (text(&alert["tidemark"]["id"]), text(&alert["status"]));
+            told.entry(what).or_default().insert(hook.id.clone());
+        }
+    }
+    told
+}
+
+/// Whether some mail told of the alert: each names it in its link.
+fn told_by_mail(smtp: &FakeSmtp, id: &str) -> bool {
+    smtp.ledger().iter().any(|mail| mail.data.replace("=\r\n", "").contains(id))
+}
+
+#[test]
+fn promise_1_survives_kill_9_exactly_once_in_effect() {
+    let kills: u32 = std::env::var("TIDEMARK_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let seed: u64 = std::env::var("TIDEMARK_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    println!("{kills} kills from seed {seed}");
+    let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    level::create(dir.path(), 0);
+    configure(dir.path(), &smtp, &webhook);
+    let data = dir.path().join("data");
+
+    for _ in 0..kills {
+        let mut running = Running::start(dir.path(), &["run"]);
+        // A moment after so many deliveries or log bytes: the points differ by what the process does just then.
+        let (hooks, bytes) = (webhook.ledger().len(), log_bytes(&data));
+        let (more_hooks, more_bytes) = (random.random_range(0..4), random.random_range(0..60_000));
+        wait_for("work before the kill", || {
+            assert!(running.is_running(), "{}", running.said());
+            (webhook.ledger().len() >= hooks + more_hooks && log_bytes(&data) >= bytes + more_bytes)
+                .then_some(())
+        });
+        running.kill();
+    }
+
+    let mut running = Running::start(dir.path(), &["run"]);
+    ready_address(&data);
+    let before = webhook.ledger().len();
+    wait_for("the backlog to be told", || (webhook.ledger().len() >= before + 4).then_some(()));
+    running.signal("TERM");
+    assert!(running.wait().success(), "{}", running.said());
+
+    let ledger = read_log(&data);
+    assert_ticks_are_whole(&ledger);
+    assert_judged_once(&ledger);
+    assert_lives_are_whole(&ledger);
+    assert_told(&ledger, &data, &webhook, &smtp);
+}
+
+/// Every alert that fired is told by every channel, or has a reason why not; none is told under two keys.
+fn assert_told(ledger: &Ledger, data: &Path, webhook: &FakeWebhook, smtp: &FakeSmtp) {
+    let reader = notifier::open_read_only(&data.join("notifier.db")).unwrap();
+    assert_eq!(reader.unaccounted().unwrap(), Vec::new());
+    let (told, fired) = (told_by_hook(webhook), fired(ledger));
+    for ((id, status), keys) in &told {
+        assert!(fired.contains_key(id), "told of {id}, which the log does not know");
+        assert_eq!(
+            keys.len(),
+            1,
+            "{id} {status} was told under several keys: {keys:?}\n{}",
+            messages(webhook, id)
+        );
+    }
+    let mut by_both = 0;
+    for (id, series) in &fired {
+        if told.contains_key(&(id.clone(), "firing".to_owned())) && told_by_mail(smtp, id) {
+            by_both += 1;
+            continue;
+        }
+        let detail =
+            reader.alert(id.parse().unwrap()).unwrap().unwrap_or_else(|| panic!("{series} {id} forgotten"));
+        let accounted = !detail.suppressions.is_empty() || !detail.deliveries.is_empty();
+        // What fired just before the stop waits for its group; the next start tells it.
+        let waits = detail.alert.state == AlertState::Firing;
+        assert!(
+            accounted || waits || detail.alert.suppressed_by.is_some(),
+            "{series} {id} neither told nor suppressed: {detail:#?}"
+        );
+    }
+    println!("{} alerts fired, {by_both} told by both channels, {} mails", fired.len(), smtp.ledger().len());
+    assert!(by_both > 10, "hardly anything was told: the test shows nothing");
+}
+
+/// The messages that spoke of an alert, for a failed assertion.
+fn messages(webhook: &FakeWebhook, id: &str) -> String {
+    let all = webhook.ledger();
+    let of = all.iter().filter(|hook| hook.body.to_string().contains(id));
+    of.map(|hook| format!("{} {}\n", hook.id, hook.body)).collect()
+}
+
+fn log_bytes(data: &Path) -> usize {
+    let folders = std::fs::read_dir(data.join("log")).into_iter().flatten().flatten();
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    files.filter_map(|file| file.metadata().ok()).map(|meta| meta.len() as usize).sum()
+}
