@@ -66,6 +66,11 @@ impl Interval {
         if errors.is_empty() { Ok(Self { name: config.name.clone(), specs }) } else { Err(errors) }
     }
 
+    /// An interval that never holds.
+    pub(crate) fn never(name: &str) -> Self {
+        Self { name: name.to_owned(), specs: Vec::new() }
+    }
+
     /// Whether the instant lies inside.
     pub fn contains(&self, at: Timestamp) -> bool {
         self.specs.iter().any(|spec| spec.contains(at))

@@ -199,6 +199,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Row = (&'static str, &'static [(&'static str, &'static str)], bool);
+
     fn check(entry: &str, pairs: &[(&str, &str)], severity: Severity) -> bool {
         let labels = Labels::new(pairs.iter().copied());
         all_match(&parse_matchers(entry).unwrap(), &labels, severity)
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn matchers_mean_what_alertmanager_means() {
-        let table: [(&str, &[(&str, &str)], bool); 19] = [
+        let table: [Row; 19] = [
             (r#"a="b""#, &[("a", "b")], true),
             (r#"a="b""#, &[("a", "bb")], false),
             (r#"a=b"#, &[("a", "b")], true),

@@ -102,20 +102,15 @@ pub(crate) fn compile_intervals(
         if interval.name.is_empty() {
             problems.add(&below(&path, "name"), "a time interval must have a name");
         }
-        match Interval::compile(interval) {
-            Ok(compiled) => {
-                if intervals.insert(interval.name.clone(), Arc::new(compiled)).is_some() {
-                    problems.add(
-                        &below(&path, "name"),
-                        &format!("time interval `{}` stands twice", interval.name),
-                    );
-                }
+        let compiled = Interval::compile(interval).unwrap_or_else(|errors| {
+            for (more, message) in errors {
+                problems.add(&path.iter().cloned().chain(more).collect::<Vec<_>>(), &message);
             }
-            Err(errors) => {
-                for (more, message) in errors {
-                    problems.add(&path.iter().cloned().chain(more).collect::<Vec<_>>(), &message);
-                }
-            }
+            // Its name is known all the same.
+            Interval::never(&interval.name)
+        });
+        if intervals.insert(interval.name.clone(), Arc::new(compiled)).is_some() {
+            problems.add(&below(&path, "name"), &format!("time interval `{}` stands twice", interval.name));
         }
     }
     intervals

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use model::{AlertId, Labels, Timestamp};
 
-use super::book::Cause;
 use super::flush::{Now, deliveries, notes};
+use super::places::Cause;
 use super::{Alert, Book, Phase};
 use crate::message::compose::{Draft, compose};
 use crate::message::{AlertNote, Message, MessageKind, NoteStatus};

@@ -7,6 +7,8 @@
 mod book;
 mod digest;
 mod flush;
+mod life;
+mod places;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -76,7 +76,8 @@ impl Told<'_> {
             decided_by => fired.reason.decided_by.as_deref(),
             samples => evidence_number(fired, "samples").map(numbers::number),
             notes => notes(fired),
-            last_notes => notes(last),
+            limit => show(limit(fired)),
+            ended_by => ["series_gone", "reconfigured"].into_iter().find(|note| has_note(last, note)),
         }
     }
 }
@@ -114,13 +115,29 @@ fn evidence_number(transition: &AlertTransition, name: &str) -> Option<f64> {
     reason.evidence.iter().find(|e| *e.algorithm == *by)?.numbers.get(name)?.as_f64()
 }
 
+/// The fixed limit that was passed: as the threshold names it, else the end of the band on that side.
+fn limit(transition: &AlertTransition) -> Option<f64> {
+    match transition.reason.code {
+        ReasonCode::AboveThreshold => evidence_number(transition, "above").or(transition.upper),
+        ReasonCode::BelowThreshold => evidence_number(transition, "below").or(transition.lower),
+        _ => None,
+    }
+}
+
+fn has_note(transition: &AlertTransition, note: &str) -> bool {
+    transition.reason.notes.iter().any(|have| have == note)
+}
+
+/// Notes that say nothing to people.
+const SILENT_NOTES: [&str; 4] = ["grey_in", "never_fired", "reconfigured", "series_gone"];
+
 /// Notes as kind and detail: `promotion:double11` -> (`promotion`, `double11`).
 fn notes(transition: &AlertTransition) -> Vec<Value> {
     let split = |note: &String| match note.split_once(':') {
         Some((kind, detail)) => context! { kind, detail, text => note },
         None => context! { kind => note.as_str(), detail => "", text => note },
     };
-    transition.reason.notes.iter().map(split).collect()
+    transition.reason.notes.iter().filter(|note| !SILENT_NOTES.contains(&note.as_str())).map(split).collect()
 }
 
 /// Name of a reason's code, as the templates compare it.

@@ -63,6 +63,9 @@ mod tests {
         Standing { id, firing, severity, told, left: false, inhibited: false }
     }
 
+    /// What, members, whether ends are told, whether a repeat is due, the kind, how many fire and are over.
+    type Row<'a> = (&'a str, &'a [Standing], bool, bool, Option<MessageKind>, (usize, usize));
+
     #[test]
     fn what_there_is_to_tell() {
         let new = member(true, P1, None);
@@ -74,7 +77,7 @@ mod tests {
         let inhibited = Standing { inhibited: true, ..new };
         let left = Standing { left: true, ..risen };
         let left_over = Standing { left: true, ..over };
-        let table: [(&str, &[Standing], bool, bool, Option<MessageKind>, (usize, usize)); 14] = [
+        let table: [Row<'_>; 14] = [
             ("nothing", &[], true, true, None, (0, 0)),
             ("a new one", &[new], true, false, Some(Firing), (1, 0)),
             ("nothing new", &[told], true, false, None, (1, 0)),

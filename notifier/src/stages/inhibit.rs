@@ -51,12 +51,15 @@ impl InhibitRule {
     }
 }
 
+/// The sources of one rule by their values of `equal`, and whether each is a target of the rule too.
+type Sources = HashMap<Vec<String>, Vec<(AlertId, bool)>>;
+
 /// Who inhibits whom among the alerts that fire at one moment.
 #[derive(Debug)]
 pub struct Inhibitor<'a> {
     rules: &'a [InhibitRule],
-    /// For each rule: values of `equal` -> the sources with them, and whether each is a target of the rule too.
-    sources: Vec<HashMap<Vec<String>, Vec<(AlertId, bool)>>>,
+    /// One for each rule.
+    sources: Vec<Sources>,
 }
 
 impl<'a> Inhibitor<'a> {
@@ -65,7 +68,7 @@ impl<'a> Inhibitor<'a> {
         rules: &'a [InhibitRule],
         firing: impl Iterator<Item = (AlertId, &'b Labels, Severity)>,
     ) -> Self {
-        let mut sources = vec![HashMap::<Vec<String>, Vec<(AlertId, bool)>>::new(); rules.len()];
+        let mut sources = vec![Sources::new(); rules.len()];
         if !rules.is_empty() {
             for (id, labels, severity) in firing {
                 for (rule, found) in rules.iter().zip(&mut sources) {

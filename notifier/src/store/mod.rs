@@ -2,8 +2,10 @@
 //! nothing of it happened. All SQL stands in this folder, so that PostgreSQL can stand beside SQLite.
 
 mod queries;
+mod rows;
 mod schema;
 mod sqlite;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

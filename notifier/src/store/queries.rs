@@ -10,7 +10,8 @@ use model::{AlertId, Positions, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::StoreError;
-use super::sqlite::{alert, damaged, from_json, optional_time, parsed, positions, time};
+use super::rows::{alert, damaged, from_json, optional_time, parsed, time};
+use super::sqlite::positions;
 use crate::NotifierError;
 use crate::incident::Alert;
 use crate::matcher::{LabelMatcher, all_match, parse_matchers};

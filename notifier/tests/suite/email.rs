@@ -7,8 +7,8 @@ use model::{Clock, ManualClock};
 use notifier::Language;
 use notifier::channel::{Channel, Notification, Outcome};
 use notifier::channels::email::{Email, EmailConfig};
-use notifier::message::compose::{Draft, compose};
 use notifier::message::MessageKind;
+use notifier::message::compose::{Draft, compose};
 use serde_json::json;
 
 use crate::bench::at;

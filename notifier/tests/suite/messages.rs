@@ -188,12 +188,41 @@ fn why_names_the_algorithm_and_the_circumstances() {
 }
 
 #[test]
+fn a_fixed_limit_is_the_one_somebody_wrote_down_not_the_band() {
+    let mut fired = alert(ReasonCode::BelowThreshold, Some("threshold"), &[]);
+    let mut reason = (*fired.reason).clone();
+    reason.evidence[0].numbers = BTreeMap::from([("below".into(), 500.into())]);
+    fired.reason = Arc::new(reason);
+    let headline = told(&fired, &fired, NoteStatus::Firing).headline(Language::En);
+    assert!(headline.ends_with("is 412, below the limit of 500"), "{headline}");
+}
+
+#[test]
+fn an_end_for_another_cause_does_not_claim_that_all_is_well() {
+    let fired = alert(ReasonCode::BelowBand, None, &[]);
+    let mut lines = Vec::new();
+    for note in ["series_gone", "reconfigured"] {
+        let over = alert(ReasonCode::NoData, None, &[note]);
+        for language in Language::ALL {
+            lines.push(told(&fired, &over, NoteStatus::Resolved).sentence(language));
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r##"
+    每分钟订单数 Orders (channel=app) is no longer reported, so its alert ended after 8 minutes
+    每分钟订单数 Orders（channel=app）不再上报，告警随之结束，持续 8 分钟
+    每分钟订单数 Orders (channel=app) has new settings, so its alert ended after 8 minutes
+    每分钟订单数 Orders（channel=app）的设置已变更，告警随之结束，持续 8 分钟
+    "##);
+}
+
+#[test]
 fn numbers_that_are_missing_leave_no_holes() {
     let mut lines = Vec::new();
     for code in CODES {
         let mut fired = alert(code, None, &[]);
         fired.reason = Arc::new(Reason { code, ..Reason::default() });
-        (fired.value, fired.expected, fired.lower, fired.upper, fired.deviation_pct) = (None, None, None, None, None);
+        (fired.value, fired.expected, fired.lower, fired.upper, fired.deviation_pct) =
+            (None, None, None, None, None);
         for language in Language::ALL {
             lines.push(told(&fired, &fired, NoteStatus::Firing).sentence(language));
         }
@@ -315,7 +344,11 @@ fn a_group_is_told_worst_first_in_chinese() {
 #[test]
 fn html_says_the_same_and_escapes_what_others_wrote() {
     let message = message(MessageKind::Firing, Language::En, notes(Language::En));
-    assert!(message.html.contains("Pass &lt;rate&gt;") && message.html.contains("risk &amp; co"), "{}", message.html);
+    assert!(
+        message.html.contains("Pass &lt;rate&gt;") && message.html.contains("risk &amp; co"),
+        "{}",
+        message.html
+    );
     assert!(!message.html.contains("<rate>") && !message.html.contains("javascript:"), "{}", message.html);
     insta::assert_snapshot!(message.html, @r##"
     <!doctype html>

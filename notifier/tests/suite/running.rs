@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::testing::MemoryLog;
-use model::{
-    AlertTransition, Body, Clock, ManualClock, NewEntry, Origin, SampleLog, Severity, Transition,
-};
+use model::{AlertTransition, Body, Clock, ManualClock, NewEntry, Origin, SampleLog, Severity, Transition};
 use notifier::view::DeliveryState;
 use notifier::{Notifier, NotifierConfig, NotifierError, NotifierMetrics};
 use serde_json::json;
@@ -40,7 +38,12 @@ fn settings(hook: &str, smtp_port: u16) -> NotifierConfig {
 }
 
 impl Running {
-    fn start(folder: &std::path::Path, config: NotifierConfig, clock: ManualClock, log: Arc<MemoryLog>) -> Self {
+    fn start(
+        folder: &std::path::Path,
+        config: NotifierConfig,
+        clock: ManualClock,
+        log: Arc<MemoryLog>,
+    ) -> Self {
         let notifier = Notifier::open(
             &folder.join("notifier.db"),
             config,
@@ -79,7 +82,10 @@ impl Running {
 
     fn delivered(notifier: &Notifier, count: usize) -> bool {
         let deliveries = notifier.reader().deliveries(100).unwrap();
-        deliveries.iter().filter(|d| matches!(d.state, DeliveryState::Delivered | DeliveryState::Accepted)).count()
+        deliveries
+            .iter()
+            .filter(|d| matches!(d.state, DeliveryState::Delivered | DeliveryState::Accepted))
+            .count()
             == count
     }
 }
@@ -159,9 +165,11 @@ async fn a_receiver_can_be_tried_and_probed() {
     let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Good).await);
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(MemoryLog::new("detector"));
-    let running = Running::start(folder.path(), settings(&server.uri(), smtp.port), ManualClock::new(at(0)), log);
+    let running =
+        Running::start(folder.path(), settings(&server.uri(), smtp.port), ManualClock::new(at(0)), log);
     let tests = running.notifier.test_receiver("ops").await.unwrap();
-    let said: Vec<String> = tests.iter().map(|t| format!("{} {} {}", t.channel, t.recipient, t.outcome)).collect();
+    let said: Vec<String> =
+        tests.iter().map(|t| format!("{} {} {}", t.channel, t.recipient, t.outcome)).collect();
     let host = server.address();
     let expected = [
         "ops/email/0 a@example.com accepted".to_owned(),
@@ -182,7 +190,8 @@ async fn a_bad_configuration_never_replaces_a_good_one() {
     let other = hook().await;
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(MemoryLog::new("detector"));
-    let running = Running::start(folder.path(), settings(&server.uri(), smtp.port), ManualClock::new(at(0)), log);
+    let running =
+        Running::start(folder.path(), settings(&server.uri(), smtp.port), ManualClock::new(at(0)), log);
     let mut bad = settings(&server.uri(), smtp.port);
     bad.route.receiver = Some("nobody-knows".into());
     assert!(matches!(running.notifier.apply(bad).await, Err(NotifierError::Config(_))));

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::bench::config;
 
 fn said(config: &NotifierConfig) -> String {
-    validate(config).iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect::<Vec<_>>().join("\n")
+    validate(config)
+        .iter()
+        .map(|p| format!("{}: {}", p.path.join("."), p.message))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -20,7 +24,8 @@ fn routes() {
              "routes": [{"matchers": ["a=~\"(\""], "group_interval": "0"}]},
         ],
     });
-    let intervals = json!([{"name": "night", "time_intervals": [{"weekdays": ["someday"]}]}, {"name": "day"}]);
+    let intervals =
+        json!([{"name": "night", "time_intervals": [{"weekdays": ["someday"]}]}, {"name": "day"}]);
     let config = config(&["ops", "ops", "chat"], route, json!({"time_intervals": intervals}));
     insta::assert_snapshot!(said(&config), @r##"
     receivers.1.name: receiver `ops` stands twice: it is receivers[0] too
@@ -30,13 +35,12 @@ fn routes() {
     route.mute_time_intervals: the root route cannot be muted
     route.continue: the root route has no siblings to continue with
     route.repeat_interval: repeat_interval cannot be zero
-    route.mute_time_intervals.0: unknown time interval `night`, valid: day
     route.routes.0.matchers.0: `severity` is not a matcher: no operator (=, !=, =~, !~) follows the label name; write for example severity="P0", team!="risk", channel=~"app|web"
     route.routes.0.receiver: unknown receiver `opps`, valid: ops, ops, chat
     route.routes.0.group_by: `...` means every label: name no other beside it
     route.routes.1.group_by.0: `a-b` is not a label name: letters, digits and `_`, not starting with a digit
     route.routes.1.group_by.2: label `x` stands twice in group_by
-    route.routes.1.active_time_intervals.0: unknown time interval `nihgt`, valid: day
+    route.routes.1.active_time_intervals.0: unknown time interval `nihgt`, valid: day, night
     route.routes.1.routes.0.matchers.0: `(` is not a regular expression: unclosed group
     route.routes.1.routes.0.group_interval: group_interval cannot be zero
     "##);
@@ -110,7 +114,8 @@ fn channels() {
 #[test]
 fn secrets_are_in_no_formatter() {
     let url = "https://example.com/hunter2";
-    let hook = json!({"webhook": {"url": url, "secret": "whsec_hunter2", "headers": {"Authorization": "hunter2"}}});
+    let hook =
+        json!({"webhook": {"url": url, "secret": "whsec_hunter2", "headers": {"Authorization": "hunter2"}}});
     let mail = json!({"email": {"to": ["a@b.cc"], "username": "u", "password": "hunter2"}});
     for channel in [hook, mail] {
         let config = with_channel(channel);
@@ -131,8 +136,11 @@ fn routes_take_alerts_as_alertmanager_would() {
         {"receiver": "risk", "matchers": ["team=\"risk\""], "routes": [{"receiver": "night", "matchers": ["channel=~\"web|app\""]}]},
         {"receiver": "never", "matchers": ["team=\"risk\""]},
     ]});
-    let plan = notifier::plan::Plan::compile(config(&["all", "pager", "risk", "night", "never"], route, json!({}))).unwrap();
-    let table: [(&[(&str, &str)], &[&str]); 5] = [
+    let plan =
+        notifier::plan::Plan::compile(config(&["all", "pager", "risk", "night", "never"], route, json!({})))
+            .unwrap();
+    type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let table: [Row; 5] = [
         (&[], &["all"]),
         (&[("severity", "P0")], &["pager"]),
         (&[("severity", "P0"), ("team", "risk")], &["pager", "risk"]),

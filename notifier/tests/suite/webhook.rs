@@ -41,7 +41,8 @@ fn notification() -> Notification {
 }
 
 fn channel(url: &str, clock: &ManualClock) -> Webhook {
-    let config = json!({"url": url, "secret": format!("whsec_{KEY}"), "headers": {"Authorization": "Bearer hunter2"}});
+    let config =
+        json!({"url": url, "secret": format!("whsec_{KEY}"), "headers": {"Authorization": "Bearer hunter2"}});
     Webhook::new(serde_json::from_value(config).unwrap(), Arc::new(clock.clone()) as Arc<dyn Clock>).unwrap()
 }
 
