@@ -2,7 +2,7 @@
 //!
 //! * Outside windows count; so do missing ones when `no_data: alert`. The first makes the alert pending, m of the last
 //!   n make it fire; a score of 2 or more fires at once.
-//! * While it fires, a worse severity is told at once; a milder one only after [`CALM_FACTOR`] n windows that all
+//! * While it fires, a worse severity is told at once; a milder one only after four times n windows that all
 //!   stayed a tenth below the layer, so that it does not flap.
 //! * It is resolved after n windows in a row with a value and a score below 0.5. A missing window starts the count
 //!   anew when missing data counts, and is passed over when it does not.

@@ -72,8 +72,8 @@ pub struct Evaluation {
 
 /// Combines findings for a value (`None`: missing).
 pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Evaluation {
-    let mut result = Evaluation::default();
-    result.expected_from = found.iter().position(|f| f.admitted() && f.finding.expected.is_some());
+    let expected_from = found.iter().position(|f| f.admitted() && f.finding.expected.is_some());
+    let mut result = Evaluation { expected_from, ..Evaluation::default() };
     if let Some(from) = result.expected_from {
         let finding = &found[from].finding;
         (result.expected, result.lower, result.upper) = (finding.expected, finding.lower, finding.upper);

@@ -1,6 +1,6 @@
 //! Finding the sampling interval of a series whose metric does not declare one.
 //!
-//! The median of the steps seen so far, settled after [`SETTLED`] steps. Until then the rows are kept, so that a
+//! The median of the steps seen so far, settled after 60 steps. Until then the rows are kept, so that a
 //! changed estimate can sort them anew into phases.
 
 use std::time::Duration;

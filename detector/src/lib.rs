@@ -1,7 +1,7 @@
 //! Judging: same-phase baselines, forecasts, the evaluator and the alert state.
 //!
 //! The core is pure and incremental: [`algorithm`], [`algorithms`], [`calendar`], [`series`], [`engine`] and
-//! [`backtest`] know no clock, do no I/O and draw no random numbers. One fold, [`series::SeriesJudge::observe`], is
+//! [`mod@backtest`] know no clock, do no I/O and draw no random numbers. One fold, [`series::SeriesJudge::observe`], is
 //! live judging, restart, backtest, preview and the command `detect`. Only [`consumer`] touches the log and the disk.
 
 pub mod alert_state;

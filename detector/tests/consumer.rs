@@ -37,8 +37,8 @@ impl FakeLog {
 
     /// Makes the n-th append from now on fail for good, written or not.
     fn kill_at(&self, append: usize, written: bool) {
-        *self.kill.lock().unwrap() = Some((append, written));
-        *self.appends.lock().unwrap() = 0;
+        *self.kill.lock().expect("lock") = Some((append, written));
+        *self.appends.lock().expect("lock") = 0;
     }
 }
 
@@ -46,11 +46,11 @@ impl FakeLog {
 impl SampleLog for FakeLog {
     async fn append(&self, entries: Vec<NewEntry>) -> Result<Appended, AppendError> {
         let number = {
-            let mut appends = self.appends.lock().unwrap();
+            let mut appends = self.appends.lock().expect("lock");
             *appends += 1;
             *appends
         };
-        let kill = *self.kill.lock().unwrap();
+        let kill = *self.kill.lock().expect("lock");
         match kill.filter(|(at, _)| *at == number) {
             Some((_, false)) => Err(AppendError::Closed),
             Some((_, true)) => self.inner.append(entries).await.and(Err(AppendError::Closed)),
@@ -162,7 +162,7 @@ impl Running {
 
     async fn stop(self) -> Result<(), detector::DetectorError> {
         self.shutdown.cancel();
-        self.task.await.unwrap()
+        self.task.await.expect("joined")
     }
 }
 
@@ -179,16 +179,16 @@ fn output(log: &FakeLog) -> Vec<Body> {
 async fn filled(frames: &[Vec<NewEntry>]) -> Arc<FakeLog> {
     let log = Arc::new(FakeLog::new());
     for frame in frames {
-        log.append(frame.clone()).await.unwrap();
+        log.append(frame.clone()).await.expect("append");
     }
     log
 }
 
 async fn undisturbed(frames: &[Vec<NewEntry>]) -> Vec<Body> {
-    let (log, folder) = (filled(frames).await, tempfile::tempdir().unwrap());
+    let (log, folder) = (filled(frames).await, tempfile::tempdir().expect("folder"));
     let mut running = begin(&log, &clock(), config(), options(&folder));
     running.settle().await;
-    running.stop().await.unwrap();
+    running.stop().await.expect("clean end");
     output(&log)
 }
 

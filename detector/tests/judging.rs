@@ -187,7 +187,8 @@ fn promotion(factor: f64) -> Calendar {
         metrics: Vec::new(),
         cool_down: HumanDuration::default(),
     };
-    Calendar::from_config(&CalendarConfig { promotions: vec![entry], ..CalendarConfig::default() }).unwrap()
+    Calendar::from_config(&CalendarConfig { promotions: vec![entry], ..CalendarConfig::default() })
+        .expect("a sound calendar")
 }
 
 #[test]

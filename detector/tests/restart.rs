@@ -23,7 +23,7 @@ fn everything(kind: Kind, interval: Option<Duration>) -> Settings {
 
 fn series(kind: Kind, days: i64, step: i64, seed: u64) -> Vec<Observation> {
     let mut random = Random::new(seed);
-    let minutes = (0..days * 1440).step_by(usize::try_from(step).unwrap());
+    let minutes = (0..days * 1440).step_by(usize::try_from(step).expect("a step"));
     minutes
         .map(|minute| {
             let spike = if random.uniform() < 0.002 { 5.0 } else { 1.0 };

@@ -79,7 +79,7 @@ impl Gm11 {
         let [sz, sx, szz, szx] = sums;
         let m = (n - 1) as f64;
         let determinant = m * szz - sz * sz;
-        if !(determinant.abs() > 1e-12 * szz.abs() * m) {
+        if determinant.is_nan() || determinant.abs() <= 1e-12 * szz.abs() * m {
             return Err(Refusal::Singular);
         }
         let a = (sz * sx - m * szx) / determinant;
