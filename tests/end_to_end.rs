@@ -1,5 +1,8 @@
 //! From a database to a mail and a signed webhook, with the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[expect(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
 mod support;
 
 use std::path::Path;

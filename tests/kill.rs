@@ -3,6 +3,9 @@
 //!
 //! `TIDEMARK_KILLS` sets how often (5; `.ci/full` uses 50), `TIDEMARK_SEED` the moments.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[expect(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

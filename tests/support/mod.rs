@@ -1,7 +1,5 @@
 //! What black-box tests share: the real binary, fake providers with ledgers, and waiting for a state with a deadline.
 
-#![expect(dead_code, reason = "every test binary uses a part of it")]
-
 pub mod fake_smtp;
 pub mod fake_webhook;
 pub mod level;

@@ -106,11 +106,6 @@ impl DataFolder {
         self.noted.store(true, Ordering::Relaxed);
         Ok(())
     }
-
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Drop for DataFolder {

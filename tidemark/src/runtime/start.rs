@@ -9,15 +9,17 @@ use detector::consumer::{DetectorMetrics, DetectorOptions, Progress};
 use model::{Clock, ReadSeries, SampleLog, WriteSamples};
 use notifier::{Notifier, NotifierMetrics};
 use prometheus_client::registry::Registry;
-use queue::{ConsumerKind, Log, LogDir, LogOptions};
+use queue::{ConsumerKind, Log, LogCollector, LogDir, LogOptions};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tsdb::{EmbeddedOptions, EmbeddedStore, FollowOptions, Replica, ReplicaMetrics};
 
+use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
-use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION};
+use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, Roles};
 use super::supervise::{Tasks, in_full};
 use super::{Parts, Running, RuntimeOptions, server, telemetry};
 use crate::cli::Role;
@@ -58,9 +60,10 @@ fn part(name: &'static str) -> impl Fn(&dyn std::error::Error) -> StartError {
 pub(crate) async fn start(config: Config, options: RuntimeOptions) -> Result<Running, StartError> {
     let data_dir = config.data_dir();
     let folder = DataFolder::lock(&data_dir, &options.roles.locks()).map_err(StartError::Folder)?;
-    let mut starting = Starting::new(config, options, &data_dir)?;
+    let stores = open_stores(&config, &options.roles, &data_dir).await?;
+    let mut starting = Starting::new(config, options, &data_dir, &stores)?;
     let (listener, address) = starting.listen().await?;
-    starting.start_stores(&data_dir).await?;
+    starting.start_stores(stores)?;
     starting.start_detector(&data_dir);
     starting.start_notifier(&data_dir)?;
     starting.start_collector()?;
@@ -88,13 +91,21 @@ struct Starting {
 }
 
 impl Starting {
-    fn new(config: Config, options: RuntimeOptions, data_dir: &Path) -> Result<Self, StartError> {
-        let log_options = LogOptions {
-            max_bytes: config.file().storage.log.max_bytes.0,
-            ..LogOptions::new(data_dir.join("log"))
-        };
-        let log_dir =
-            LogDir::open(log_options.clone(), Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?;
+    fn new(
+        config: Config,
+        options: RuntimeOptions,
+        data_dir: &Path,
+        stores: &[Arc<EmbeddedStore>],
+    ) -> Result<Self, StartError> {
+        let executor = Handle::current();
+        let older =
+            stores.first().map(|store| Arc::new(StoredSamples { store: Arc::clone(store), executor }) as _);
+        let max_bytes = config.file().storage.log.max_bytes.0;
+        let log_options = LogOptions { max_bytes, older, ..LogOptions::new(data_dir.join("log")) };
+        let log_dir = LogDir::open(log_options, Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?;
+        for consumer in ["detector", "notifier"] {
+            log_dir.register(consumer, ConsumerKind::Keeper).map_err(|e| part("log")(&e))?;
+        }
         let mut logs = Vec::new();
         for (role, partition) in
             [(Role::Collector, COLLECTOR_PARTITION), (Role::Detector, DETECTOR_PARTITION)]
@@ -103,17 +114,14 @@ impl Starting {
                 logs.push(open_partition(&log_dir, partition)?);
             }
         }
-        let log: Arc<dyn SampleLog> = match logs.first() {
-            Some(log) => Arc::clone(log) as _,
-            None => {
-                Log::open_read_only(log_options, Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?
-            }
-        };
+        let log: Arc<dyn SampleLog> = log_dir.reader();
+        let mut registry = telemetry::registry();
+        registry.register_collector(Box::new(LogCollector::new(log_dir.clone())));
         let config = Arc::new(config);
         Ok(Self {
             reloader: Reloader::new(Arc::clone(&config)),
             config,
-            registry: telemetry::registry(),
+            registry,
             log_dir,
             logs,
             log,
@@ -147,19 +155,11 @@ impl Starting {
         Ok((Some(listener), address))
     }
 
-    async fn start_stores(&mut self, data_dir: &Path) -> Result<(), StartError> {
-        if !self.options.roles.has(Role::Store) {
-            return Ok(());
-        }
+    fn start_stores(&mut self, stores: Vec<Arc<EmbeddedStore>>) -> Result<(), StartError> {
         let metrics = ReplicaMetrics::register(&mut self.registry);
-        for replica in &self.config.clone().file().storage.replicas {
-            match replica {
-                ReplicaConfig::Embedded(embedded) => {
-                    let store = open_embedded(data_dir, embedded).await?;
-                    self.store.get_or_insert(Arc::clone(&store) as _);
-                    self.follow(store, metrics.clone())?;
-                }
-            }
+        for store in stores {
+            self.store.get_or_insert(Arc::clone(&store) as _);
+            self.follow(store, metrics.clone())?;
         }
         Ok(())
     }
@@ -278,6 +278,23 @@ fn open_partition(log_dir: &LogDir, name: &str) -> Result<Arc<Log>, StartError> 
     }
     tracing::debug!(partition = name, end = recovery.end, replayed = recovery.replayed_frames, "log opened");
     Ok(log)
+}
+
+/// Opened before the log, which asks them for what its own index has let go.
+async fn open_stores(
+    config: &Config,
+    roles: &Roles,
+    data_dir: &Path,
+) -> Result<Vec<Arc<EmbeddedStore>>, StartError> {
+    let mut stores = Vec::new();
+    if roles.has(Role::Store) {
+        for replica in &config.file().storage.replicas {
+            match replica {
+                ReplicaConfig::Embedded(embedded) => stores.push(open_embedded(data_dir, embedded).await?),
+            }
+        }
+    }
+    Ok(stores)
 }
 
 async fn open_embedded(data_dir: &Path, config: &EmbeddedReplica) -> Result<Arc<EmbeddedStore>, StartError> {

@@ -22,22 +22,8 @@ pub(super) fn page(registry: &Registry, parts: &Parts) -> String {
     }
     let end = "# EOF\n";
     text.truncate(text.len().saturating_sub(if text.ends_with(end) { end.len() } else { 0 }));
-    text.push_str(&log_metrics(parts));
     text.push_str(&task_metrics(parts));
     text.push_str(end);
-    text
-}
-
-fn log_metrics(parts: &Parts) -> String {
-    let stats = parts.log.stats();
-    let mut text = gauge("tidemark_log_bytes", "Bytes of the log on disk", "", stats.bytes as f64);
-    text += &gauge("tidemark_log_max_bytes", "Most bytes the log may take", "", stats.max_bytes as f64);
-    text += &gauge("tidemark_log_segments", "Segment files of the log", "", stats.segments as f64);
-    text += &family(
-        "tidemark_log_lag_bytes",
-        "Bytes of the log a consumer has not committed",
-        stats.lag_bytes.iter().map(|(name, lag)| (format!("{{consumer={name:?}}}"), *lag as f64)),
-    );
     text
 }
 

@@ -1,0 +1,99 @@
+//! What the log asks of the store: the newest value of a window so old that the log's own index has let it go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{
+    FieldValue, Labels, Matcher, Measurement, Ratio, ReadSeries, SeriesData, SeriesKey, SeriesQuery,
+    TimeRange, Timestamp,
+};
+use queue::{OlderSample, OlderSamples};
+use tokio::runtime::Handle;
+use tsdb::EmbeddedStore;
+
+/// Looks older samples up in the embedded store. Called on the log writer's own thread, which may block.
+#[derive(Debug)]
+pub(super) struct StoredSamples {
+    pub(super) store: Arc<EmbeddedStore>,
+    pub(super) executor: Handle,
+}
+
+impl OlderSamples for StoredSamples {
+    fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Option<OlderSample> {
+        let read = |measurement| {
+            let query = query(measurement, series, window_start);
+            self.executor.block_on(self.store.read(&query)).unwrap_or_else(|error| {
+                tracing::error!(%error, %series, "an older sample could not be looked up; taken as not there");
+                Vec::new()
+            })
+        };
+        let revised = read(Measurement::SampleRevision);
+        let newest =
+            revised.iter().filter_map(|data| Some((revision_of(&data.tags)?, data))).max_by_key(|(r, _)| *r);
+        if let Some((revision, data)) = newest {
+            return sample(revision, data);
+        }
+        sample(0, read(Measurement::Sample).iter().find(|data| data.tags.len() == series.labels.len() + 1)?)
+    }
+}
+
+fn query(measurement: Measurement, series: &SeriesKey, window_start: Timestamp) -> SeriesQuery {
+    let pair = |tag: &str, value: &str| Matcher { tag: tag.into(), value: value.into() };
+    let labels = series.labels.iter().map(|(name, value)| pair(name, value));
+    SeriesQuery {
+        measurement,
+        matchers: std::iter::once(pair("metric", &series.metric)).chain(labels).collect(),
+        fields: Vec::new(),
+        range: TimeRange { start: window_start, end: window_start + Duration::from_nanos(1) },
+        last: 1,
+    }
+}
+
+fn revision_of(tags: &Labels) -> Option<u32> {
+    tags.get("revision")?.parse().ok()
+}
+
+fn sample(revision: u32, data: &SeriesData) -> Option<OlderSample> {
+    let field = |name: &str| data.columns.get(name)?.last()?.as_ref().and_then(FieldValue::as_f64);
+    let ratio = field("numerator").zip(field("denominator"));
+    let ratio = ratio.map(|(numerator, denominator)| Ratio { numerator, denominator });
+    Some(OlderSample { revision, value: field("value")?, ratio })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Point, Positions, WriteSamples};
+    use tsdb::EmbeddedOptions;
+
+    fn point(measurement: Measurement, tags: &[(&str, &str)], value: f64) -> Point {
+        Point {
+            measurement,
+            tags: Labels::new(tags.iter().copied()),
+            time: Timestamp::from_secs(60),
+            fields: vec![("value".into(), FieldValue::Float(value))],
+        }
+    }
+
+    #[test]
+    fn the_highest_revision_of_the_very_series_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+        let points = [
+            point(Measurement::Sample, &[("metric", "m")], 1.0),
+            point(Measurement::Sample, &[("metric", "m"), ("a", "b")], 2.0),
+            point(Measurement::SampleRevision, &[("metric", "m"), ("a", "b"), ("revision", "1")], 3.0),
+            point(Measurement::SampleRevision, &[("metric", "m"), ("a", "b"), ("revision", "10")], 4.0),
+        ];
+        executor.block_on(store.write(&points, &Positions::default())).unwrap();
+        let older = StoredSamples { store, executor: executor.handle().clone() };
+        let look = |labels: &[(&str, &str)], secs| {
+            let series = SeriesKey::new("m", Labels::new(labels.iter().copied()));
+            older.latest(&series, Timestamp::from_secs(secs)).map(|sample| (sample.revision, sample.value))
+        };
+        assert_eq!(look(&[("a", "b")], 60), Some((10, 4.0)));
+        assert_eq!(look(&[], 60), Some((0, 1.0)));
+        assert_eq!(look(&[], 120), None);
+    }
+}
