@@ -262,3 +262,116 @@ fn scale(
 
 /// The scale of a series that was always zero and of which nothing else is known.
 const SMALLEST_SCALE: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::CalendarConfig;
+    use chrono::NaiveDate;
+    use std::time::Duration;
+
+    fn day(text: &str) -> i32 {
+        civil::day_number(NaiveDate::parse_from_str(text, "%Y-%m-%d").unwrap())
+    }
+
+    fn grid() -> Grid {
+        Grid::new(Duration::from_secs(60))
+    }
+
+    /// Four weeks before a day: every phase holds the day's number counted back, on weekends plus 1000.
+    fn filled(today: i32) -> History {
+        let mut history = History::default();
+        for back in 1..=28 {
+            let weekend = Calendar::default().day_class(today - back) == DayClass::Weekend;
+            for phase in 0..1440 {
+                let value = back as f32 + if weekend { 1000.0 } else { 0.0 };
+                history.write(today - back, phase, 0, value, true);
+            }
+        }
+        history
+    }
+
+    fn backs(history: &History, today: i32, settings: &Settings, calendar: &Calendar) -> (Vec<i32>, bool) {
+        let plan = DayPlan::new(today, settings, calendar, Tz::UTC, grid());
+        let found = SamePhase::find(history, &plan, 600, settings, grid(), 0.0).unwrap();
+        (found.samples.days[..found.samples.n].iter().map(|day| today - day).collect(), found.fell_back)
+    }
+
+    #[test]
+    fn which_days_are_alike() {
+        let monday = day("2025-06-30");
+        let history = filled(monday);
+        let calendar = Calendar::default();
+        let mut settings = Settings::shipped("m");
+        for (same_day, expected) in [
+            (SameDay::Class, vec![3, 4, 5, 6, 7, 10, 11]),
+            (SameDay::Weekday, vec![7, 14, 21, 28]),
+            (SameDay::Any, vec![1, 2, 3, 4, 5, 6, 7]),
+        ] {
+            settings.same_day = same_day;
+            assert_eq!(backs(&history, monday, &settings, &calendar), (expected, false), "{same_day:?}");
+        }
+        settings.same_day = SameDay::Class;
+        let holidays = |dates: &[&str]| {
+            let holidays = dates.iter().map(|d| (*d).to_owned()).collect();
+            Calendar::from_config(&CalendarConfig { holidays, ..CalendarConfig::default() }).unwrap()
+        };
+        let alone = holidays(&["2025-06-30", "2025-06-27"]);
+        assert_eq!(backs(&history, monday, &settings, &alone), (vec![1, 2, 8, 9, 15, 16, 22], true));
+        let enough = holidays(&["2025-06-30", "2025-06-27", "2025-06-26", "2025-06-24"]);
+        assert_eq!(backs(&history, monday, &settings, &enough), (vec![3, 4, 6], false));
+    }
+
+    /// Berlin skips 02:00..03:00 on 2025-03-30: its 02:30 is the mean of 01:59 and 03:00.
+    #[test]
+    fn a_skipped_minute_borrows_its_neighbours() {
+        let changed = day("2025-03-30");
+        let mut history = History::default();
+        history.write(changed, 119, 0, 10.0, true);
+        history.write(changed, 180, 0, 20.0, true);
+        let settings = Settings::shipped("m");
+        let plan = DayPlan::new(changed + 6, &settings, &Calendar::default(), Tz::Europe__Berlin, grid());
+        let candidate = plan.alike.iter().find(|c| c.day == changed).unwrap();
+        for (phase, expected) in
+            [(119, Some(10.0)), (120, Some(15.0)), (150, Some(15.0)), (180, Some(20.0)), (181, None)]
+        {
+            assert_eq!(sample(&history, candidate, phase), expected, "{phase}");
+        }
+    }
+
+    /// MAD = 0 -> IQR / 1.349 -> floor of resolution, square root of a count, half a per cent.
+    #[test]
+    fn the_scale_falls_back_step_by_step() {
+        let today = day("2025-07-04");
+        let plan = |settings: &Settings| DayPlan::new(today, settings, &Calendar::default(), Tz::UTC, grid());
+        let with = |odd: usize, kind: Kind, resolution: f64| {
+            let mut history = History::default();
+            for (i, candidate) in plan(&Settings::shipped("m")).alike.iter().take(7).enumerate() {
+                for phase in 595..=605 {
+                    history.write(candidate.day, phase, 0, if i < odd { 110.0 } else { 100.0 }, true);
+                }
+            }
+            let mut settings = Settings::shipped("m");
+            settings.kind = kind;
+            let found =
+                SamePhase::find(&history, &plan(&settings), 600, &settings, grid(), resolution).unwrap();
+            (found.scale_source, (found.scale * 1000.0).round() / 1000.0)
+        };
+        assert_eq!(with(2, Kind::Gauge, 0.0), (ScaleSource::Iqr, 7.413));
+        assert_eq!(with(0, Kind::Gauge, 0.0), (ScaleSource::Floor, 0.5));
+        assert_eq!(with(0, Kind::Gauge, 2.0), (ScaleSource::Floor, 2.0));
+        assert_eq!(with(0, Kind::Count, 2.0), (ScaleSource::Floor, 10.0));
+    }
+
+    #[test]
+    fn with_two_days_it_abstains() {
+        let today = day("2025-07-04");
+        let mut history = History::default();
+        let settings = Settings::shipped("m");
+        let plan = DayPlan::new(today, &settings, &Calendar::default(), Tz::UTC, grid());
+        for candidate in &plan.alike[..2] {
+            history.write(candidate.day, 600, 0, 5.0, true);
+        }
+        assert_eq!(SamePhase::find(&history, &plan, 600, &settings, grid(), 0.0), None);
+    }
+}
