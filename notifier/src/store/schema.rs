@@ -113,7 +113,8 @@ CREATE TABLE deliveries (
   provider_id     TEXT NOT NULL DEFAULT '',
   merged_into     INTEGER
 );
-CREATE INDEX deliveries_open ON deliveries (channel, state, urgency, id) WHERE state IN ('queued', 'leased');
+CREATE INDEX deliveries_next ON deliveries (channel, state, urgency, id);
+CREATE INDEX deliveries_state ON deliveries (state);
 CREATE INDEX deliveries_thread ON deliveries (incident, channel, recipient, id);
 CREATE INDEX deliveries_notification ON deliveries (notification_id);
 
