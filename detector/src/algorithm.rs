@@ -147,6 +147,8 @@ pub struct Finding {
     /// Whether an alert must not rest on this finding alone (too few samples): it makes a window outside, and counts
     /// for nothing more.
     pub silent: bool,
+    /// Whether its limit is rarer than its own past could show yet, and so an estimate.
+    pub extrapolated: bool,
 }
 
 impl Finding {

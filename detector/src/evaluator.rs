@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use model::{Direction, Evidence, Reason, ReasonCode};
 
 use crate::algorithm::Finding;
-use crate::algorithms::{self, ALGORITHMS, cusum, grey, threshold};
+use crate::algorithms::{self, ALGORITHMS, baseline, cusum, grey, onestep, threshold};
 use crate::settings::Settings;
 
 /// A finding with every number finite: what is not is left out, whatever an algorithm made of strange values.
@@ -70,8 +70,8 @@ pub struct Evaluation {
     held_back: Vec<&'static str>,
 }
 
-/// Combines findings for a value (`None`: missing).
-pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Evaluation {
+/// Combines findings for a value (`None`: missing); `firing`: whether the series' alert fires already.
+pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings, firing: bool) -> Evaluation {
     let expected_from = found.iter().position(|f| f.admitted() && f.finding.expected.is_some());
     let mut result = Evaluation { expected_from, ..Evaluation::default() };
     if let Some(from) = result.expected_from {
@@ -85,9 +85,11 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Eva
     let value = widened.unwrap_or(value);
     result.value = Some(value);
     result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
+    let accompanied = found.iter().any(|f| f.name == onestep::NAME && f.admitted());
     let mut decided: Option<(usize, (bool, f64))> = None;
     for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
         let held = held_back(each, value, &result, settings);
+        let held = held.or_else(|| unripe(each, firing).filter(|_| accompanied));
         let score = algorithms::bounded(each.finding.score);
         let score = if held.is_some() { score.min(BELOW_LIMIT) } else { score };
         if let Some(note) = held.filter(|note| each.finding.score >= 1.0 && !result.held_back.contains(note))
@@ -110,6 +112,18 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings) -> Eva
 /// A drift is what it is called only where no single value is outside: a sudden drop makes a large sum too.
 fn decides(each: &Found, score: f64) -> bool {
     score >= 1.0 && each.name != cusum::NAME
+}
+
+/// Why an algorithm that compares with the usual day does not make this row abnormal by itself, while one that
+/// compares with the last rows judges too: its limit is not earned yet, or it would only repeat of every row of a long
+/// incident what the alert says already (a score of [`BELOW_LIMIT`] keeps the alert firing).
+fn unripe(each: &Found, firing: bool) -> Option<&'static str> {
+    let compares = [baseline::NAME, grey::NAME, cusum::NAME].contains(&each.name);
+    match compares {
+        true if firing => Some("alert_holds"),
+        true if each.finding.extrapolated => Some("limit_not_earned"),
+        _ => None,
+    }
 }
 
 fn deviation_pct(value: f64, expected: f64) -> Option<f64> {

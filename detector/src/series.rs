@@ -18,6 +18,8 @@
 //! | `other_direction` | outside, but not on the side the metric's `direction` watches |
 //! | `below_min_deviation` | outside, but by less than `min_deviation_pct` |
 //! | `below_min_value` | outside, but value and expectation are below `min_value` |
+//! | `limit_not_earned` | outside by a limit rarer than its own past could show; another algorithm judges and disagrees |
+//! | `alert_holds` | outside as before: keeps the alert firing and says nothing new |
 //! | `few_days` | the baseline rests on three days and does not page alone |
 //! | `fallback:holiday->weekend` | too few holidays were seen: weekends stand for them |
 //! | `extrapolated_limit` | the limit is rarer than what was seen |
@@ -176,7 +178,12 @@ impl SeriesJudge {
         let frozen = self.frozen(observation.window);
         let do_not_learn = frozen || scene.mark.promotion.is_some() || scene.mark.excluded.is_some();
         let found = self.judge(&scene, observation, do_not_learn, late, self.explain);
-        let evaluation = evaluator::evaluate(&found, observation.number(), &self.settings);
+        let evaluation = evaluator::evaluate(
+            &found,
+            observation.number(),
+            &self.settings,
+            self.memory.alert.firing_windows().is_some(),
+        );
         let change = if late { None } else { self.step(observation, &evaluation) };
         let judged = self.verdict(&scene, observation, &evaluation, found, change, (do_not_learn, late));
         self.learn(&scene, observation, &judged.verdict, late);

@@ -95,6 +95,7 @@ impl Algorithm for Baseline {
         let z = z(context, observation).unwrap_or(0.0);
         let mut finding = Finding {
             score: super::bounded(z.abs() / limit),
+            extrapolated,
             direction: super::side(z),
             expected: Some(expected),
             lower: Some((expected - half).max(lowest)),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::baseline::z;
 use super::count_judges;
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
-use crate::limit::{LearnedLimit, Rule};
+use crate::limit::{Calibrated, LearnedLimit, Rule};
 use crate::same_phase::FEWEST;
 use crate::settings::{DirectionSetting, Settings};
 use crate::state;
@@ -104,11 +104,15 @@ impl Algorithm for Cusum {
         if count_judges(context) {
             return Finding::abstains("small counts have no z");
         }
-        let limit = self.limit.now(&context.settings, context.interval, prior).limit;
+        let Calibrated { limit, extrapolated } = self.limit.now(&context.settings, context.interval, prior);
         let (up, down) = self.after(z, CAP * limit);
         let (sum, direction) = self.watched(&context.settings, up, down);
-        let mut finding =
-            Finding { score: super::bounded(sum / limit), direction: Some(direction), ..Finding::default() };
+        let mut finding = Finding {
+            score: super::bounded(sum / limit),
+            direction: Some(direction),
+            extrapolated,
+            ..Finding::default()
+        };
         if context.tells(finding.score) {
             finding.numbers = numbers([("up", up), ("down", down), ("k", K), ("limit", limit), ("z", z)]);
         }

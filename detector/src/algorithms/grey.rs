@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::count_judges;
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
-use crate::limit::{LearnedLimit, Rule};
+use crate::limit::{Calibrated, LearnedLimit, Rule};
 use crate::same_phase::FEWEST;
 use crate::settings::Settings;
 use crate::{state, stats};
@@ -218,12 +218,14 @@ impl Algorithm for Grey {
         };
         let [without, with] = self.combine(&experts.forecasts);
         let centre = if self.takes_part() { with } else { without };
-        let limit = self.limit.now(&context.settings, context.interval, Rule::gaussian).limit;
+        let Calibrated { limit, extrapolated } =
+            self.limit.now(&context.settings, context.interval, Rule::gaussian);
         let z = observation.number().map_or(0.0, |y| (f64::from(to_cell(y)) - centre) / experts.scale);
         let half = limit * experts.scale;
         let mut finding = Finding {
             score: super::bounded(z.abs() / limit),
             direction: super::side(z),
+            extrapolated,
             expected: Some(experts.forecasts[2]),
             lower: Some(centre - half),
             upper: Some(centre + half),
