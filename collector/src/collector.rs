@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::health::HealthCell;
 use crate::report::Report;
 use crate::sampler::{Resume, Sampler};
-use crate::{CollectorMetrics, SamplerHealth, SamplerSpec, Source, SourceConfig, Timetable, sources};
+use crate::{CollectorMetrics, SamplerHealth, SamplerSpec, Source, SourceConfig, Timetable};
 
 /// What to collect: the sources and samplers of one configuration, validated.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -239,7 +239,9 @@ fn build_sources(
         let built = match have.get(name).filter(|built| built.config == *config) {
             Some(built) => built.clone(),
             None => {
-                let source = sources::build(config)
+                let source = config
+                    .as_type()
+                    .build()
                     .map_err(|message| ApplyError::Source { source_name: name.clone(), message })?;
                 BuiltSource { config: config.clone(), source: Arc::from(source) }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{Clock, HumanDuration, Sample, Window};
 
 use crate::ask::{Asked, ask};
-use crate::{ProbeReport, Rows, SamplerSpec, SourceConfig, SourceError, sources};
+use crate::{ProbeReport, Rows, SamplerSpec, SourceConfig, SourceError};
 
 /// What one sampling would have stored, and the rows it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub async fn sample_once(
     window: Window,
     clock: Arc<dyn Clock>,
 ) -> Result<OnceReport, SourceError> {
-    let source = sources::build(source).map_err(SourceError::permanent)?;
+    let source = source.as_type().build().map_err(SourceError::permanent)?;
     let Asked { result, duration } = ask(&*source, spec, window, &clock).await;
     let (rows, mapped) = result?;
     Ok(OnceReport {
@@ -54,7 +54,7 @@ pub async fn probe(
     timeout: Duration,
     clock: Arc<dyn Clock>,
 ) -> Result<ProbeReport, SourceError> {
-    let source = sources::build(source).map_err(SourceError::permanent)?;
+    let source = source.as_type().build().map_err(SourceError::permanent)?;
     tokio::select! {
         biased;
         report = source.probe() => report,

@@ -1,72 +1,11 @@
-//! What to sample: sources, queries, schedules.
+//! What to sample, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::sources::{http, sql};
-
-/// A source of the section `sources`, keyed by its type: `shop: {sqlite: {path: shop.db}}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceConfig {
-    /// A SQLite file, opened read-only.
-    Sqlite(sql::SqliteConfig),
-    /// An HTTP API.
-    Http(Box<http::HttpConfig>),
-}
-
-impl SourceConfig {
-    /// The type's name in the configuration.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "sqlite",
-            Self::Http(_) => "http",
-        }
-    }
-
-    /// Every path of a file in it with its place, so that the binary can make them absolute and see that secrets are
-    /// there. A `sqlite` file may be missing now and come later; the others may not.
-    pub fn files_mut(&mut self) -> Vec<(Vec<String>, &mut String)> {
-        let place = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect();
-        match self {
-            Self::Sqlite(config) => vec![(place(&["sqlite", "path"]), &mut config.path)],
-            Self::Http(config) => {
-                let password = config.basic_auth.as_mut().and_then(|auth| auth.password_file.as_mut());
-                let files = [
-                    (place(&["http", "basic_auth", "password_file"]), password),
-                    (place(&["http", "bearer_token_file"]), config.bearer_token_file.as_mut()),
-                    (place(&["http", "tls", "ca_file"]), config.tls.ca_file.as_mut()),
-                ];
-                files.into_iter().filter_map(|(at, file)| Some((at, file?))).collect()
-            }
-        }
-    }
-}
-
-/// A metric's `query`, keyed by its language: `{sql: "SELECT .."}` or `{http: {path: /v1/x, ..}}`. Every source type
-/// says which it takes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Query {
-    /// A SELECT statement; parameters `:start :end :start_ms :end_ms :start_s :end_s :start_text :end_text`.
-    Sql(String),
-    /// A request and what to take from its answer.
-    Http(Box<http::HttpQuery>),
-}
-
-impl Query {
-    /// The language's name in the configuration.
-    pub const fn language(&self) -> &'static str {
-        match self {
-            Self::Sql(_) => "sql",
-            Self::Http(_) => "http",
-        }
-    }
-}
+use crate::Query;
 
 /// When a sampler runs.
 #[derive(Clone, Debug, PartialEq)]

@@ -28,7 +28,7 @@ impl Problem {
 
 /// Checks one entry of `sources`. Paths begin with the source's type (`http`, `sqlite`).
 pub fn validate_source(source: &SourceConfig) -> Vec<Problem> {
-    crate::sources::validate_source(source)
+    source.as_type().validate()
 }
 
 /// Checks one sampler. Paths begin with the key of the metric's entry: `query`, `interval`, `cron`, `window`, `delay`,
@@ -37,7 +37,7 @@ pub fn validate_source(source: &SourceConfig) -> Vec<Problem> {
 pub fn validate_sampler(spec: &SamplerSpec, source: Option<&SourceConfig>) -> Vec<Problem> {
     let mut problems = match source.and_then(|source| crate::sources::validate_fit(&spec.query, source)) {
         Some(misfit) => vec![misfit],
-        None => crate::sources::validate_query(&spec.query),
+        None => spec.query.as_type().validate(),
     };
     if let Err(error) = Timetable::new(&spec.schedule, spec.timezone) {
         problems.push(Problem::new([error.key], error.message));

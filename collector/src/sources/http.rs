@@ -24,13 +24,47 @@ use reqwest::{Client, Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-pub(crate) use check::{validate, validate_query};
+use check::{validate, validate_query};
 pub use config::{BasicAuth, CsvExtract, HttpConfig, HttpMethod, HttpQuery, JsonExtract, TlsConfig};
 pub use json_path::JsonPathText;
 
+use super::{QueryType, SourceType, wrong_query};
 use crate::params::zone;
 use crate::text::shown;
-use crate::{ProbeReport, Query, Rows, SampleRequest, Source, SourceError, sources};
+use crate::validate::Problem;
+use crate::{ProbeReport, Query, Rows, SampleRequest, Source, SourceError};
+
+impl SourceType for HttpConfig {
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
+    fn language(&self) -> &'static str {
+        "http"
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        validate(self)
+    }
+
+    fn build(&self) -> Result<Box<dyn Source>, String> {
+        Ok(Box::new(HttpSource::new(self)?))
+    }
+}
+
+impl QueryType for HttpQuery {
+    fn language(&self) -> &'static str {
+        "http"
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        validate_query(self)
+    }
+
+    fn asks_for_window(&self) -> bool {
+        serde_json::to_string(self).is_ok_and(|text| text.contains("{{ end") || text.contains("{{ start"))
+    }
+}
 
 /// An HTTP API as a source.
 pub struct HttpSource {
@@ -135,7 +169,7 @@ impl Source for HttpSource {
 
     async fn sample(&self, request: &SampleRequest<'_>) -> Result<Rows, SourceError> {
         let Query::Http(query) = request.query else {
-            return Err(sources::wrong_query(self.kind(), request.query));
+            return Err(wrong_query(self.kind(), request.query));
         };
         self.ask(query, request).await
     }

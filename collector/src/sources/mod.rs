@@ -1,53 +1,109 @@
-//! The source types: one file each, and the one list of them. A new one is a file, a variant of [`SourceConfig`] and of
-//! [`Query`] if it brings a language of its own, and a line in each function here; what is forgotten does not compile.
+//! The source types: one file each, and this one visible list.
+//!
+//! A new type is a file beside this one, a variant of [`SourceConfig`] and an arm of [`SourceConfig::as_type`]; one that
+//! brings a query language of its own adds the same two lines for [`Query`]. What a type can do stands in its own file,
+//! as its [`SourceType`] and [`QueryType`]; nothing else matches on the two enums.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::validate::Problem;
+use crate::{Source, SourceError};
 
 pub mod http;
 pub mod sql;
 
-use crate::validate::Problem;
-use crate::{Query, Source, SourceConfig, SourceError};
-
-/// Makes a source ready. Nothing is connected yet.
-pub(crate) fn build(config: &SourceConfig) -> Result<Box<dyn Source>, String> {
-    Ok(match config {
-        SourceConfig::Sqlite(config) => Box::new(sql::SqliteSource::new(config)?),
-        SourceConfig::Http(config) => Box::new(http::HttpSource::new(config)?),
-    })
+/// A source of the section `sources`, keyed by its type: `shop: {sqlite: {path: shop.db}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceConfig {
+    /// A SQLite file, opened read-only.
+    Sqlite(sql::SqliteConfig),
+    /// An HTTP API.
+    Http(Box<http::HttpConfig>),
 }
 
-/// Checks a source's section.
-pub(crate) fn validate_source(source: &SourceConfig) -> Vec<Problem> {
-    match source {
-        SourceConfig::Sqlite(config) => sql::validate(config),
-        SourceConfig::Http(config) => http::validate(config),
+impl SourceConfig {
+    /// The type behind the variant.
+    pub(crate) fn as_type(&self) -> &dyn SourceType {
+        match self {
+            Self::Sqlite(config) => config,
+            Self::Http(config) => &**config,
+        }
+    }
+
+    /// The type's name in the configuration.
+    pub fn kind(&self) -> &'static str {
+        self.as_type().kind()
     }
 }
 
-/// Checks a query by itself.
-pub(crate) fn validate_query(query: &Query) -> Vec<Problem> {
-    match query {
-        Query::Sql(statement) => sql::validate_statement(statement),
-        Query::Http(query) => http::validate_query(query),
+/// A metric's `query`, keyed by its language: `{sql: "SELECT .."}` or `{http: {path: /v1/x, ..}}`. Every source type
+/// says which it takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// A SELECT statement; parameters `:start :end :start_ms :end_ms :start_s :end_s :start_text :end_text`.
+    Sql(String),
+    /// A request and what to take from its answer.
+    Http(Box<http::HttpQuery>),
+}
+
+impl Query {
+    /// The language behind the variant.
+    pub(crate) fn as_type(&self) -> &dyn QueryType {
+        match self {
+            Self::Sql(statement) => statement,
+            Self::Http(query) => &**query,
+        }
     }
+
+    /// The language's name in the configuration.
+    pub fn language(&self) -> &'static str {
+        self.as_type().language()
+    }
+
+    /// Whether it speaks of its window; a snapshot does not.
+    pub fn asks_for_window(&self) -> bool {
+        self.as_type().asks_for_window()
+    }
+}
+
+/// What a source type's configuration can do. Implemented in the type's own file.
+pub(crate) trait SourceType {
+    /// The type's name in the configuration: the variant in snake case.
+    fn kind(&self) -> &'static str;
+
+    /// The language of the queries it takes, as [`QueryType::language`] calls it.
+    fn language(&self) -> &'static str;
+
+    /// Finds what a schema cannot see. Paths begin with the type's name.
+    fn validate(&self) -> Vec<Problem>;
+
+    /// Makes the source ready. Nothing is connected yet; certificates and such may be read.
+    ///
+    /// # Errors
+    /// What is wrong, for people, without secrets.
+    fn build(&self) -> Result<Box<dyn Source>, String>;
+}
+
+/// What a query language can do. Implemented in the file of the source type that brings it.
+pub(crate) trait QueryType {
+    /// The language's name in the configuration: the variant in snake case.
+    fn language(&self) -> &'static str;
+
+    /// Finds what a schema cannot see. Paths begin with `query` and the language's name.
+    fn validate(&self) -> Vec<Problem>;
+
+    /// Whether it speaks of its window; a snapshot does not.
+    fn asks_for_window(&self) -> bool;
 }
 
 /// Checks that the source takes the query.
 pub(crate) fn validate_fit(query: &Query, source: &SourceConfig) -> Option<Problem> {
-    match (source, query) {
-        (SourceConfig::Sqlite(_), Query::Sql(_)) | (SourceConfig::Http(_), Query::Http(_)) => None,
-        (SourceConfig::Sqlite(_), Query::Http(_)) | (SourceConfig::Http(_), Query::Sql(_)) => {
-            let (takes, has) = (language(source), query.language());
-            let message = format!("source of type {} takes a `{takes}` query, not `{has}`", source.kind());
-            Some(Problem::new(["query", has], message))
-        }
-    }
-}
-
-fn language(source: &SourceConfig) -> &'static str {
-    match source {
-        SourceConfig::Sqlite(_) => "sql",
-        SourceConfig::Http(_) => "http",
-    }
+    let (takes, has) = (source.as_type().language(), query.language());
+    let message = || format!("source of type {} takes a `{takes}` query, not `{has}`", source.kind());
+    (takes != has).then(|| Problem::new(["query", has], message()))
 }
 
 /// The error of a source that was handed another's query; `check` finds it first.

@@ -21,9 +21,10 @@ use tokio::sync::Semaphore;
 pub use config::SqliteConfig;
 use session::{Cancel, Job};
 
+use super::{QueryType, SourceType, wrong_query};
 use crate::params::zone;
 use crate::validate::Problem;
-use crate::{ProbeReport, Query, Rows, SampleRequest, Source, SourceError, sources};
+use crate::{ProbeReport, Query, Rows, SampleRequest, Source, SourceError};
 
 /// A SQLite file as a source.
 pub struct SqliteSource {
@@ -77,7 +78,7 @@ impl Source for SqliteSource {
 
     async fn sample(&self, request: &SampleRequest<'_>) -> Result<Rows, SourceError> {
         let Query::Sql(sql) = request.query else {
-            return Err(sources::wrong_query(self.kind(), request.query));
+            return Err(wrong_query(self.kind(), request.query));
         };
         statement::check(sql).map_err(SourceError::permanent)?;
         let job = Job {
@@ -150,22 +151,47 @@ fn file_identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-/// Checks a source's section.
-pub(crate) fn validate(config: &SqliteConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if config.path.trim().is_empty() {
-        problems.push(Problem::new(["sqlite", "path"], "path is empty"));
+impl SourceType for SqliteConfig {
+    fn kind(&self) -> &'static str {
+        "sqlite"
     }
-    if let Err(message) = zone(config.timezone.as_deref()) {
-        problems.push(Problem::new(["sqlite", "timezone"], message));
+
+    fn language(&self) -> &'static str {
+        "sql"
     }
-    if !(1..=64).contains(&config.max_concurrent) {
-        problems.push(Problem::new(["sqlite", "max_concurrent"], "max_concurrent is not between 1 and 64"));
+
+    fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.path.trim().is_empty() {
+            problems.push(Problem::new(["sqlite", "path"], "path is empty"));
+        }
+        if let Err(message) = zone(self.timezone.as_deref()) {
+            problems.push(Problem::new(["sqlite", "timezone"], message));
+        }
+        if !(1..=64).contains(&self.max_concurrent) {
+            problems
+                .push(Problem::new(["sqlite", "max_concurrent"], "max_concurrent is not between 1 and 64"));
+        }
+        problems
     }
-    problems
+
+    fn build(&self) -> Result<Box<dyn Source>, String> {
+        Ok(Box::new(SqliteSource::new(self)?))
+    }
 }
 
-/// Checks a statement.
-pub(crate) fn validate_statement(sql: &str) -> Vec<Problem> {
-    statement::check(sql).err().map(|message| Problem::new(["query", "sql"], message)).into_iter().collect()
+/// A `sql` query is its statement.
+impl QueryType for String {
+    fn language(&self) -> &'static str {
+        "sql"
+    }
+
+    fn validate(&self) -> Vec<Problem> {
+        let wrong = statement::check(self).err();
+        wrong.map(|message| Problem::new(["query", "sql"], message)).into_iter().collect()
+    }
+
+    fn asks_for_window(&self) -> bool {
+        self.contains(":end") || self.contains(":start")
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
 }
 
 /// Checks a source's section.
-pub(crate) fn validate(config: &HttpConfig) -> Vec<Problem> {
+pub(super) fn validate(config: &HttpConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut wrong = |path: &[&str], message: String| problems.push(Problem::at(path, message));
     if let Err(message) = base_url(&config.url) {
@@ -67,7 +67,7 @@ pub(crate) fn validate(config: &HttpConfig) -> Vec<Problem> {
 }
 
 /// Checks a query: its templates, paths and that it takes rows in one way.
-pub(crate) fn validate_query(query: &HttpQuery) -> Vec<Problem> {
+pub(super) fn validate_query(query: &HttpQuery) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut wrong = |path: &[&str], result: Result<(), String>| {
         let place: Vec<&str> = ["query", "http"].into_iter().chain(path.iter().copied()).collect();

@@ -254,7 +254,7 @@ async fn a_missing_locked_or_foreign_file_says_so_and_a_replaced_one_is_opened_a
 #[test]
 fn a_wrong_section_says_what_is_wrong() {
     let wrong = SqliteConfig { path: " ".into(), timezone: Some("Mars/Olympus".into()), max_concurrent: 0 };
-    let shown: Vec<String> = super::validate(&wrong)
+    let shown: Vec<String> = super::SourceType::validate(&wrong)
         .iter()
         .map(|problem| format!("{}: {}", problem.path.join("."), problem.message))
         .collect();
