@@ -95,6 +95,14 @@ impl AlertState {
         }
     }
 
+    /// The severity it fires with; `None` while it does not.
+    pub fn severity(&self) -> Option<Severity> {
+        match &self.life {
+            Life::Firing(firing) => Some(firing.severity),
+            Life::Quiet | Life::Pending { .. } => None,
+        }
+    }
+
     /// Start of the window at which it began to fire.
     pub fn fired_at(&self) -> Option<Timestamp> {
         match &self.life {

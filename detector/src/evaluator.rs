@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use model::{Direction, Evidence, Reason, ReasonCode};
+use model::{Direction, Evidence, Reason, ReasonCode, Severity};
 
 use crate::algorithm::Finding;
 use crate::algorithms::{self, ALGORITHMS, baseline, cusum, grey, onestep, threshold};
@@ -70,8 +70,13 @@ pub struct Evaluation {
     held_back: Vec<&'static str>,
 }
 
-/// Combines findings for a value (`None`: missing); `firing`: whether the series' alert fires already.
-pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings, firing: bool) -> Evaluation {
+/// Combines findings for a value (`None`: missing); `firing`: the severity the series' alert fires with.
+pub fn evaluate(
+    found: &[Found],
+    value: Option<f64>,
+    settings: &Settings,
+    firing: Option<Severity>,
+) -> Evaluation {
     let expected_from = found.iter().position(|f| f.admitted() && f.finding.expected.is_some());
     let mut result = Evaluation { expected_from, ..Evaluation::default() };
     if let Some(from) = result.expected_from {
@@ -85,11 +90,12 @@ pub fn evaluate(found: &[Found], value: Option<f64>, settings: &Settings, firing
     let value = widened.unwrap_or(value);
     result.value = Some(value);
     result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
+    let news_from = news_from(settings, firing);
     let accompanied = found.iter().any(|f| f.name == onestep::NAME && f.admitted());
     let mut decided: Option<(usize, (bool, f64))> = None;
     for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
         let held = held_back(each, value, &result, settings);
-        let held = held.or_else(|| unripe(each, firing).filter(|_| accompanied));
+        let held = held.or_else(|| unripe(each, news_from).filter(|_| accompanied));
         let score = algorithms::bounded(each.finding.score);
         let score = if held.is_some() { score.min(BELOW_LIMIT) } else { score };
         if let Some(note) = held.filter(|note| each.finding.score >= 1.0 && !result.held_back.contains(note))
@@ -114,13 +120,23 @@ fn decides(each: &Found, score: f64) -> bool {
     score >= 1.0 && each.name != cusum::NAME
 }
 
+/// The score from which a finding is news: the next severity while an alert fires, anything while none does.
+fn news_from(settings: &Settings, firing: Option<Severity>) -> f64 {
+    match (firing, settings.severity) {
+        (None, _) => 0.0,
+        (Some(Severity::P2), None) => settings.layers.p1,
+        (Some(Severity::P1), None) => settings.layers.p0,
+        (Some(_), _) => f64::INFINITY,
+    }
+}
+
 /// Why an algorithm that compares with the usual day does not make this row abnormal by itself, while one that
 /// compares with the last rows judges too: its limit is not earned yet, or it would only repeat of every row of a long
 /// incident what the alert says already (a score of [`BELOW_LIMIT`] keeps the alert firing).
-fn unripe(each: &Found, firing: bool) -> Option<&'static str> {
+fn unripe(each: &Found, news_from: f64) -> Option<&'static str> {
     let compares = [baseline::NAME, grey::NAME, cusum::NAME].contains(&each.name);
     match compares {
-        true if firing => Some("alert_holds"),
+        true if each.finding.score < news_from => Some("alert_holds"),
         true if each.finding.extrapolated => Some("limit_not_earned"),
         _ => None,
     }

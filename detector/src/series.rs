@@ -178,12 +178,8 @@ impl SeriesJudge {
         let frozen = self.frozen(observation.window);
         let do_not_learn = frozen || scene.mark.promotion.is_some() || scene.mark.excluded.is_some();
         let found = self.judge(&scene, observation, do_not_learn, late, self.explain);
-        let evaluation = evaluator::evaluate(
-            &found,
-            observation.number(),
-            &self.settings,
-            self.memory.alert.firing_windows().is_some(),
-        );
+        let evaluation =
+            evaluator::evaluate(&found, observation.number(), &self.settings, self.memory.alert.severity());
         let change = if late { None } else { self.step(observation, &evaluation) };
         let judged = self.verdict(&scene, observation, &evaluation, found, change, (do_not_learn, late));
         self.learn(&scene, observation, &judged.verdict, late);
