@@ -41,9 +41,10 @@ pub(crate) struct GlobalArgs {
     /// How results are printed.
     #[arg(short = 'o', long = "format", global = true, value_name = "FORMAT", default_value = "table")]
     pub(crate) output: OutputFormat,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,collector=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "TIDEMARK_LOG")]
-    pub(crate) log_level: String,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,collector=debug`. Default: info, of
+    /// `demo` warn.
+    #[arg(long, global = true, value_name = "FILTER", env = "TIDEMARK_LOG")]
+    pub(crate) log_level: Option<String>,
     /// How logs are written.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::Clock;
+use model::{Clock, HumanDuration};
 
 use super::run::{Signals, executor};
 use super::{CommandError, Context};
@@ -15,6 +16,9 @@ use crate::demo::{Stage, StageOptions, history_bar};
 use crate::exit::Exit;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::{Running, RuntimeOptions, start};
+
+/// Signals this soon after the first are echoes of it.
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Runs until SIGINT or SIGTERM; a second one ends it at once.
 pub(crate) fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CommandError> {
@@ -59,12 +63,27 @@ async fn play(context: &Context, options: StageOptions) -> Result<Exit, CommandE
     let held_at = stage.hold();
     tokio::select! {
         () = running.stop() => {}
-        () = signals.stop() => return Err(CommandError::new("stopped at once by a second signal")),
+        () = insisted(&mut signals, &*machine) => return Err(CommandError::new("stopped at once by a second signal")),
     }
     stage.take_down(held_at).map_err(failed)?;
     done?;
     say("\nStopped. The next `tidemark demo` goes on from here.\n");
     Ok(Exit::Ok)
+}
+
+/// A second signal. One right after the first is the same word said twice: `timeout`, for one, tells the process and
+/// its group.
+async fn insisted(signals: &mut Signals, machine: &dyn Clock) {
+    let echo = machine.sleep(ECHO);
+    tokio::pin!(echo);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut echo => break,
+            () = signals.stop() => {}
+        }
+    }
+    signals.stop().await;
 }
 
 /// Takes the history in, lets time go, and stays until Tidemark cannot go on.
@@ -86,7 +105,9 @@ async fn live(
         say(&format!("  History: {samples} samples of 30 days taken in and judged in {took:.1} s.\n"));
     }
     stage.go_live().map_err(|error| CommandError::because("the demo cannot go on", error))?;
-    say("  Live. Orders fall first; look at the page.\n");
+    if let Some((mishap, wait)) = stage.next_mishap() {
+        say(&format!("  Live. In {:.0} s {mishap}; look at the page.\n", wait.as_secs_f64()));
+    }
     Err(CommandError::new(running.failed().await))
 }
 
@@ -97,13 +118,12 @@ fn announce(options: &StageOptions, running: &Running, resumed: bool) {
         "\n  Tidemark demo: a made-up lending business at {speed} times life. {begins}\n\n  \
          Page      http://{address}/   (中文: http://{address}/?lang=zh)\n  \
          Mishaps   orders fall, logins spike, the risk API falls silent, the pass rate sinks:\n            \
-         the first {first:.0} s after going live, all four every {cycle:.0} min; the page tells which is next\n  \
+         all four every {cycle}; the page tells which is next and whether it was found\n  \
          Messages  mails and webhooks go to catchers of the demo; the page shows them\n  \
          Folder    {folder} (its tidemark.yaml is an ordinary configuration)\n  \
          Stop      Ctrl-C\n\n",
         address = running.address(),
-        first = 8.0 * 60.0 / speed,
-        cycle = 180.0 / speed,
+        cycle = HumanDuration::from_secs((180.0 * 60.0 / speed).round() as u64),
         folder = folder.display(),
     ));
 }

@@ -145,7 +145,8 @@ pub(crate) fn main() -> ExitCode {
         output: Output { format: cli.global.output, color: wants_color(cli.global.color, &io::stdout()) },
         global: cli.global,
     };
-    if let Err(message) = start_logs(&context.global) {
+    let level = if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" };
+    if let Err(message) = start_logs(&context.global, level) {
         eprintln!("error: {message}");
         return Exit::Usage.into();
     }
@@ -194,8 +195,8 @@ fn tell(error: &CommandError) {
 }
 
 /// Logs go to stderr.
-fn start_logs(global: &GlobalArgs) -> Result<(), String> {
-    let level = if global.quiet { "error" } else { &global.log_level };
+fn start_logs(global: &GlobalArgs, default: &str) -> Result<(), String> {
+    let level = if global.quiet { "error" } else { global.log_level.as_deref().unwrap_or(default) };
     let filter = EnvFilter::try_new(level).map_err(|error| format!("--log-level `{level}`: {error}"))?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

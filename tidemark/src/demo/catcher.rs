@@ -80,7 +80,9 @@ impl Inbox {
 fn says_resolved(subject: &str) -> bool {
     let severities = [Severity::P0, Severity::P1, Severity::P2];
     let lower = subject.to_lowercase();
-    lower.contains("resolved") || subject.contains("恢复") || !severities.iter().any(|s| subject.contains(s.as_str()))
+    lower.contains("resolved")
+        || subject.contains("恢复")
+        || !severities.iter().any(|s| subject.contains(s.as_str()))
 }
 
 /// The first alert a text links to.

@@ -177,7 +177,11 @@ mod tests {
             let after = origin + Duration::from_secs_f64(RUNNING_TIME.as_secs_f64() * speed);
             assert!(after <= NOW + RUNNING_TIME, "{speed}");
             let local = origin.in_zone(chrono_tz::Asia::Shanghai);
-            assert_eq!((local.weekday(), local.hour(), local.minute()), (chrono::Weekday::Tue, 9, 30), "{speed}");
+            assert_eq!(
+                (local.weekday(), local.hour(), local.minute()),
+                (chrono::Weekday::Tue, 9, 30),
+                "{speed}"
+            );
         }
     }
 }

@@ -194,7 +194,10 @@ mod tests {
         assert_eq!(folder.remembered(2), None);
         folder.remember(memory.running().stopped(AT + Duration::from_secs(9))).unwrap();
         let remembered = folder.remembered(1).unwrap();
-        assert_eq!((remembered.live_from(), remembered.stopped_at()), (AT, Some(AT + Duration::from_secs(9))));
+        assert_eq!(
+            (remembered.live_from(), remembered.stopped_at()),
+            (AT, Some(AT + Duration::from_secs(9)))
+        );
     }
 
     #[test]

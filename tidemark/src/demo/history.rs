@@ -35,7 +35,8 @@ pub(crate) async fn append(
         let first = business.live_from() - DAY * day;
         let business = Arc::clone(business);
         // Drawing random numbers keeps a thread busy.
-        let batches = tokio::task::spawn_blocking(move || one_day(&business, first)).await.unwrap_or_default();
+        let batches =
+            tokio::task::spawn_blocking(move || one_day(&business, first)).await.unwrap_or_default();
         for batch in batches {
             samples += batch.iter().map(sample_count).sum::<u64>();
             append_patiently(log, batch, clock).await?;
@@ -58,7 +59,11 @@ fn sample_count(entry: &NewEntry) -> u64 {
     }
 }
 
-async fn append_patiently(log: &dyn SampleLog, batch: Vec<NewEntry>, clock: &dyn Clock) -> Result<(), AppendError> {
+async fn append_patiently(
+    log: &dyn SampleLog,
+    batch: Vec<NewEntry>,
+    clock: &dyn Clock,
+) -> Result<(), AppendError> {
     loop {
         match log.append(batch.clone()).await {
             Err(AppendError::Full { .. }) => clock.sleep(RETRY_AFTER).await,

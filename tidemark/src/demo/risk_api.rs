@@ -42,7 +42,9 @@ impl Asked {
     fn minutes(self) -> Result<impl Iterator<Item = Timestamp>, Response> {
         let (first, last) = (self.from.div_euclid(60_000), self.to.div_euclid(60_000));
         if last <= first || last - first > LONGEST {
-            return Err((StatusCode::BAD_REQUEST, "ask for a window of one minute to a day\n").into_response());
+            return Err(
+                (StatusCode::BAD_REQUEST, "ask for a window of one minute to a day\n").into_response()
+            );
         }
         Ok((first..last).map(|minute| Timestamp::from_secs(minute * 60)))
     }
@@ -99,3 +101,61 @@ async fn latency(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Resu
     Ok(Json(json!({ "data": { "p95_ms": worst } })))
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ManualClock;
+    use tokio::net::TcpListener;
+
+    const START: Timestamp = Timestamp::from_secs(1_790_040_600);
+
+    async fn ask(address: std::net::SocketAddr, from: Timestamp) -> reqwest::Result<reqwest::Response> {
+        let (from, to) = (from.as_millis(), (from + Duration::from_secs(60)).as_millis());
+        reqwest::get(format!("http://{address}/v1/decisions?from={from}&to={to}")).await
+    }
+
+    async fn served(clock: ManualClock) -> (std::net::SocketAddr, Arc<Business>) {
+        // Installed once; a second time is refused and harmless.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let business = Arc::new(Business::new(1, START));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = RiskApi::new(Arc::clone(&business), Arc::new(clock)).router();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (address, business)
+    }
+
+    #[tokio::test]
+    async fn it_answers_what_the_business_did_and_falls_silent_by_the_script() {
+        let clock = ManualClock::new(START);
+        let (address, business) = served(clock.clone()).await;
+        let answer: Value = ask(address, START).await.unwrap().json().await.unwrap();
+        let (decided, approved) = business.decisions(START);
+        assert_eq!(answer, json!({ "data": { "decided": decided, "approved": approved } }));
+
+        // Minute 60 to 65: it hangs, until nobody waits any more.
+        clock.jump_domain(START + Duration::from_secs(61 * 60));
+        let hung = tokio::spawn(ask(address, START));
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!hung.is_finished());
+        clock.advance(HELD_FOR);
+        assert_eq!(hung.await.unwrap().unwrap().status(), 504);
+
+        // Minute 65 to 70: it says so.
+        clock.jump_domain(START + Duration::from_secs(67 * 60));
+        assert_eq!(ask(address, START).await.unwrap().status(), 503);
+        clock.jump_domain(START + Duration::from_secs(71 * 60));
+        assert_eq!(ask(address, START).await.unwrap().status(), 200);
+    }
+
+    #[tokio::test]
+    async fn windows_that_make_no_sense_are_refused() {
+        let (address, _) = served(ManualClock::new(START)).await;
+        for query in ["from=60000&to=0", "from=0&to=0", "from=0&to=9999999999999", "from=a&to=b", ""] {
+            let answer = reqwest::get(format!("http://{address}/v1/latency?{query}")).await.unwrap();
+            assert_eq!(answer.status(), 400, "{query}");
+        }
+    }
+}

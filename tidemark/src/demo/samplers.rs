@@ -16,7 +16,7 @@ pub(crate) enum Sampler {
     Logins,
     /// Applications for credit, by channel.
     Applications,
-    /// Share of applications that pass.
+    /// Share of credit checks that pass.
     PassRate,
     /// Orders, by channel.
     Orders,
@@ -71,7 +71,7 @@ impl Sampler {
                 "    title: Registrations\n    unit: /min\n    kind: count\n    source: shop\n    query:\n      sql: SELECT COUNT(*) AS n FROM registrations WHERE created_at >= :start AND created_at < :end\n"
             }
             Self::Logins => {
-                "    title: Logins\n    unit: /min\n    kind: count\n    source: shop\n    query:\n      sql: SELECT COUNT(*) AS n FROM logins WHERE created_at >= :start AND created_at < :end\n"
+                "    title: Logins\n    unit: /min\n    kind: count\n    severity_layers: {p0: 4, p1: 1.5}\n    source: shop\n    query:\n      sql: SELECT COUNT(*) AS n FROM logins WHERE created_at >= :start AND created_at < :end\n"
             }
             Self::Applications => {
                 "    title: Credit applications\n    unit: /min\n    kind: count\n    missing: zero\n    source: shop\n    query:\n      sql: SELECT channel, COUNT(*) AS n FROM applications WHERE created_at >= :start AND created_at < :end GROUP BY channel\n    labels: [channel]\n    values: [n]\n"
@@ -80,7 +80,7 @@ impl Sampler {
                 "    title: Credit pass rate\n    unit: ratio\n    kind: rate\n    source: risk\n    query:\n      http:\n        path: /v1/decisions\n        params: {from: \"{{ start_ms }}\", to: \"{{ end_ms }}\"}\n        json: {rows: $.data}\n    numerator: approved\n    denominator: decided\n"
             }
             Self::Orders => {
-                "    title: Orders\n    unit: /min\n    kind: count\n    missing: zero\n    owner: trade\n    source: shop\n    query:\n      sql: SELECT channel, COUNT(*) AS n FROM orders WHERE created_at >= :start AND created_at < :end GROUP BY channel\n    labels: [channel]\n    values: [n]\n"
+                "    title: Orders\n    unit: /min\n    kind: count\n    missing: zero\n    owner: trade\n    severity_layers: {p0: 1.2, p1: 1}\n    source: shop\n    query:\n      sql: SELECT channel, COUNT(*) AS n FROM orders WHERE created_at >= :start AND created_at < :end GROUP BY channel\n    labels: [channel]\n    values: [n]\n"
             }
             Self::Loans => {
                 "    source: shop\n    query:\n      sql: SELECT COUNT(*) AS count, COALESCE(SUM(amount_cents), 0) / 100.0 AS amount FROM loans WHERE created_at >= :start AND created_at < :end\n    values:\n      - {name: count, title: Loans paid out, unit: /min, kind: count}\n      - {name: amount, title: Amount paid out, unit: CNY/min}\n"
@@ -110,7 +110,9 @@ impl Sampler {
 
     fn samples(self, business: &Business, minute: Timestamp) -> Vec<Sample> {
         match self {
-            Self::Registrations => vec![plain(self.name(), business.count(Stream::Registrations, minute) as f64)],
+            Self::Registrations => {
+                vec![plain(self.name(), business.count(Stream::Registrations, minute) as f64)]
+            }
             Self::Logins => vec![plain(self.name(), business.count(Stream::Logins, minute) as f64)],
             Self::Applications => self.by_channel(business, minute, Stream::Applications),
             Self::Orders => self.by_channel(business, minute, Stream::Orders),

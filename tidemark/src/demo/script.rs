@@ -28,6 +28,16 @@ impl Plant {
     pub(crate) const ALL: [Self; 4] =
         [Self::OrdersDrop, Self::LoginsSpike, Self::ApiSilence, Self::PassRateDrift];
 
+    /// What it does, for the terminal.
+    pub(crate) const fn in_words(self) -> &'static str {
+        match self {
+            Self::OrdersDrop => "orders fall to a fifth",
+            Self::LoginsSpike => "logins come four times as often",
+            Self::ApiSilence => "the risk API falls silent",
+            Self::PassRateDrift => "the pass rate begins to sink",
+        }
+    }
+
     /// Minute of the cycle at which it begins, and how many minutes it lasts.
     const fn minutes(self) -> (i64, i64) {
         match self {
@@ -135,7 +145,10 @@ mod tests {
         let plan = Script::new(START).around(at(200), 1, 1);
         assert_eq!(plan.len(), 12);
         for pair in plan.windows(2) {
-            assert!(pair[1].window.start.since(pair[0].window.end) >= Duration::from_secs(15 * 60), "{pair:?}");
+            assert!(
+                pair[1].window.start.since(pair[0].window.end) >= Duration::from_secs(15 * 60),
+                "{pair:?}"
+            );
         }
     }
 }

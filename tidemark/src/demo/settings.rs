@@ -9,6 +9,10 @@ use std::time::Duration;
 use super::business::{Promotion, ZONE};
 use super::samplers::Sampler;
 
+/// The algorithms of the demo: those whose limits follow `false_alarms_per_week`. The prediction of the next step is
+/// quicker and noisier; at sixty times life its noise would hide what is planted.
+const CALM: &str = "[baseline, count, cusum, grey, threshold]";
+
 /// Where everything is.
 pub(crate) struct Places<'a> {
     /// Tidemark's own data folder.
@@ -47,7 +51,7 @@ pub(crate) fn yaml(places: &Places<'_>, speed: f64, promotions: &[Promotion]) ->
     for sampler in Sampler::ALL {
         let _ = write!(
             text,
-            "  - name: {}\n{}    interval: 1m\n    delay: 15s\n    timeout: {}ms\n",
+            "  - name: {}\n{}    algorithms: {CALM}\n    interval: 1m\n    delay: 15s\n    timeout: {}ms\n",
             sampler.name(),
             sampler.yaml(),
             timeout(speed).as_millis()
@@ -89,4 +93,48 @@ fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     // `$` would begin a variable.
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::demo::business::Business;
+
+    #[test]
+    fn the_demo_s_file_is_an_ordinary_configuration_wherever_its_folder_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["plain", "with \"quotes\" and $VARIABLES", "文件夹"] {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+            let places = Places {
+                data_dir: &folder.join("data"),
+                shop: &folder.join("shop.db"),
+                listen: at(9_680),
+                risk_api: at(1_001),
+                smtp: at(1_002),
+                webhook: at(1_003),
+                webhook_secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            };
+            let business = Business::new(1, model::Timestamp::from_secs(1_790_040_600));
+            let path = folder.join("tidemark.yaml");
+            std::fs::write(&path, yaml(&places, 60.0, &business.promotions())).unwrap();
+            let config = Config::load(&path).unwrap_or_else(|findings| panic!("{:#?}", findings.lines()));
+            assert_eq!(config.data_dir(), folder.join("data"));
+            let names: Vec<_> = config.samplers().iter().map(|sampler| sampler.name.to_string()).collect();
+            assert_eq!(names, Sampler::ALL.map(|sampler| sampler.name().to_owned()));
+            let metrics: Vec<_> = config.judging().iter().map(|settings| settings.metric.to_string()).collect();
+            let history: Vec<_> = Sampler::ALL.iter().flat_map(|sampler| sampler.metrics()).collect();
+            assert_eq!(metrics, history.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_hung_source_is_given_up_before_its_next_tick() {
+        for speed in [1.0, 60.0, 600.0] {
+            let real_minute = Duration::from_secs_f64(60.0 / speed);
+            assert!(timeout(speed) <= real_minute.max(Duration::from_millis(100)) / 2, "{speed}");
+        }
+    }
 }

@@ -81,7 +81,8 @@ impl Shop {
                 transaction.execute(&format!("DELETE FROM {table} WHERE created_at < ?1"), [&before])?;
             }
         }
-        let mark = "INSERT INTO written (id, until_s) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET until_s = ?1";
+        let mark =
+            "INSERT INTO written (id, until_s) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET until_s = ?1";
         transaction.execute(mark, [end.as_secs()])?;
         transaction.commit()?;
         self.written_until = end;
@@ -117,15 +118,16 @@ fn local_text(at: Timestamp) -> String {
 
 fn insert(transaction: &Transaction<'_>, business: &Business, minute: Timestamp) -> rusqlite::Result<()> {
     for (table, stream) in [("registrations", Stream::Registrations), ("logins", Stream::Logins)] {
-        let mut statement = transaction.prepare_cached(&format!("INSERT INTO {table} (created_at) VALUES (?1)"))?;
+        let mut statement =
+            transaction.prepare_cached(&format!("INSERT INTO {table} (created_at) VALUES (?1)"))?;
         for event in business.events(stream, minute) {
             statement.execute([local_text(event.at)])?;
         }
     }
     let mut application =
         transaction.prepare_cached("INSERT INTO applications (created_at, channel) VALUES (?1, ?2)")?;
-    let mut order =
-        transaction.prepare_cached("INSERT INTO orders (created_at, channel, amount_cents) VALUES (?1, ?2, ?3)")?;
+    let mut order = transaction
+        .prepare_cached("INSERT INTO orders (created_at, channel, amount_cents) VALUES (?1, ?2, ?3)")?;
     for channel in Channel::ALL {
         for event in business.events(Stream::Applications(channel), minute) {
             application.execute(params![local_text(event.at), channel.name()])?;
@@ -134,7 +136,8 @@ fn insert(transaction: &Transaction<'_>, business: &Business, minute: Timestamp)
             order.execute(params![local_text(event.at), channel.name(), event.cents])?;
         }
     }
-    let mut loan = transaction.prepare_cached("INSERT INTO loans (created_at, amount_cents) VALUES (?1, ?2)")?;
+    let mut loan =
+        transaction.prepare_cached("INSERT INTO loans (created_at, amount_cents) VALUES (?1, ?2)")?;
     for event in business.events(Stream::Loans, minute) {
         loan.execute(params![local_text(event.at), event.cents])?;
     }
@@ -149,7 +152,8 @@ mod tests {
 
     fn count(path: &Path, from: Timestamp) -> i64 {
         let connection = Connection::open(path).unwrap();
-        let query = "SELECT COUNT(*) FROM orders WHERE created_at >= ?1 AND created_at < ?2 AND channel = 'app'";
+        let query =
+            "SELECT COUNT(*) FROM orders WHERE created_at >= ?1 AND created_at < ?2 AND channel = 'app'";
         connection.query_row(query, [local_text(from), local_text(from + MINUTE)], |row| row.get(0)).unwrap()
     }
 
@@ -178,7 +182,8 @@ mod tests {
         shop.write_minute().unwrap();
         assert!(count(&path, START) > 0);
         // The next full hour after a day.
-        shop.written_until = (START + KEPT + Duration::from_secs(7_200)).align_down(Duration::from_secs(3_600));
+        shop.written_until =
+            (START + KEPT + Duration::from_secs(7_200)).align_down(Duration::from_secs(3_600));
         shop.write_minute().unwrap();
         assert_eq!(count(&path, START), 0);
     }

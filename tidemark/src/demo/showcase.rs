@@ -15,7 +15,9 @@ use super::script::{Plant, Planted, Script};
 const SHOWN: usize = 4;
 /// Of them over, when enough are.
 const SHOWN_PAST: usize = 2;
-/// An alert that begins up to this long after an anomaly's end is still taken for its.
+/// A sampler may ask for a window after the anomaly began, so that the window lies before it.
+const SLACK: Duration = Duration::from_secs(2 * 60);
+/// An alert that fires up to this long after an anomaly's end is still taken for its.
 const AFTERMATH: Duration = Duration::from_secs(5 * 60);
 /// Findings remembered; older ones are forgotten.
 const REMEMBERED: usize = 32;
@@ -92,7 +94,8 @@ fn phase(planted: Planted, now: Timestamp) -> AnomalyPhase {
 fn finding(planted: Planted, alerts: &[AlertRow]) -> Option<Finding> {
     let (from, until) = (planted.window.start, planted.window.end + AFTERMATH);
     let of_it = |alert: &&AlertRow| {
-        let its_time = alert.fired_at.is_some_and(|at| from <= at && at < until) && alert.starts_at >= from;
+        let its_time =
+            alert.fired_at.is_some_and(|at| from <= at && at < until) && alert.starts_at >= from - SLACK;
         its_time && planted.plant.metrics().contains(&alert.metric.as_str())
     };
     let mine: Vec<&AlertRow> = alerts.iter().filter(of_it).collect();
@@ -126,7 +129,9 @@ fn summary(speed: f64) -> Bilingual {
             "A made-up lending business at {speed} times life. Four mishaps come every three hours of its time; \
              Tidemark is not told of them."
         ),
-        format!("一家虚构的信贷公司，以 {speed} 倍速运行。每三小时（业务时间）植入四种异常，Tidemark 事先并不知情。"),
+        format!(
+            "一家虚构的信贷公司，以 {speed} 倍速运行。每三小时（业务时间）植入四种异常，Tidemark 事先并不知情。"
+        ),
     )
 }
 
@@ -191,7 +196,8 @@ mod tests {
     #[test]
     fn other_alerts_are_not_taken_for_the_planted_one() {
         let (showcase, _) = showcase();
-        let alerts = [alert("logins", 9, None), alert("orders", -30, None), alert("orders", 60, None)];
+        let late = AlertRow { fired_at: Some(at(60)), ..alert("orders", 8, None) };
+        let alerts = [late, alert("logins", 9, None), alert("orders", -30, None), alert("orders", 60, None)];
         assert_eq!(showcase.story(at(70), &alerts).anomalies[0].detected_at, None);
     }
 }

@@ -13,10 +13,10 @@ use super::business::Business;
 use super::clock::{self, DemoClock};
 use super::folder::{Folder, FolderError, Memory};
 use super::helpers::Helpers;
+use super::history;
 use super::settings::{self, Places};
 use super::shop::Shop;
 use super::showcase::DemoShowcase;
-use super::history;
 
 /// After a kill domain time goes on this long after the last minute whose rows were written: later than anything that
 /// can have been sampled.
@@ -69,6 +69,7 @@ pub(crate) struct Stage {
     helpers: Helpers,
     showcase: Arc<DemoShowcase>,
     resumed: bool,
+    speed: f64,
     config: PathBuf,
 }
 
@@ -88,7 +89,8 @@ impl Stage {
         let config = write_config(&folder, options, &helpers, &business).await?;
         let showcase = DemoShowcase::new(*business.script(), options.speed, helpers.inbox.clone());
         let resumed = memory.history_complete;
-        Ok(Self { folder, memory, clock, business, shop: Some(shop), helpers, showcase, resumed, config })
+        let (speed, shop) = (options.speed, Some(shop));
+        Ok(Self { folder, memory, clock, business, shop, helpers, showcase, resumed, speed, config })
     }
 
     /// The configuration it wrote.
@@ -121,6 +123,15 @@ impl Stage {
         bar: &indicatif::ProgressBar,
     ) -> Result<u64, AppendError> {
         history::append(log, &self.business, &self.clock, bar).await
+    }
+
+    /// What is planted next, and how long until then in real time.
+    pub(crate) fn next_mishap(&self) -> Option<(&'static str, Duration)> {
+        let now = self.clock.domain_now();
+        let plan = self.business.script().around(now, 0, 1);
+        let next = plan.into_iter().find(|planted| planted.window.start > now)?;
+        let wait = next.window.start.since(now).as_secs_f64() / self.speed;
+        Some((next.plant.in_words(), Duration::from_secs_f64(wait)))
     }
 
     /// Lets time go: from now on the business lives. Call it once the history is in and judged.

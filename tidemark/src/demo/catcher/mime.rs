@@ -46,7 +46,11 @@ fn find_plain(part: &str, depth: usize) -> Option<String> {
     if lower.starts_with("multipart/") {
         let boundary = parameter(&kind, "boundary").filter(|_| depth < MAX_DEPTH)?;
         let mark = format!("--{boundary}");
-        return split(part).1.split(&mark).skip(1).find_map(|inner| find_plain(inner.trim_start(), depth + 1));
+        return split(part)
+            .1
+            .split(&mark)
+            .skip(1)
+            .find_map(|inner| find_plain(inner.trim_start(), depth + 1));
     }
     let is_text = lower.is_empty() || lower.starts_with("text/plain");
     is_text.then(|| decode_body(split(part).1, &header(part, "Content-Transfer-Encoding")))

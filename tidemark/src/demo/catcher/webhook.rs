@@ -112,9 +112,11 @@ mod tests {
         let (id, stamp) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330");
         let good = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         let body = br#"{"test": 2432232314}"#;
-        let check = |id, stamp, signature, body: &[u8]| catcher().verify(&headers(id, stamp, signature), body);
+        let check =
+            |id, stamp, signature, body: &[u8]| catcher().verify(&headers(id, stamp, signature), body);
         assert_eq!(check(id, stamp, good, body), Ok(id.to_owned()));
-        assert_eq!(check(id, stamp, &format!("v1,AAAA {good}"), body), Ok(id.to_owned()));
+        let two = format!("v1,AAAA {good}");
+        assert_eq!(check(id, stamp, &two, body), Ok(id.to_owned()));
         assert_eq!(check(id, stamp, good, b"{}"), Err("the signature does not match"));
         assert_eq!(check(id, stamp, "v1,", body), Err("the signature does not match"));
         assert_eq!(check(id, "1614260000", good, body), Err("webhook-timestamp is more than 5 minutes off"));
