@@ -21,7 +21,7 @@ use model::{Clock, HumanDuration, Secret, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{one_line, read_secret, within};
+use super::{ChannelType, one_line, read_secret, within};
 use crate::channel::{Channel, Notification, Outcome, Receipt};
 use crate::route::below;
 use crate::validate::Problems;
@@ -108,9 +108,22 @@ impl EmailConfig {
             TlsMode::Tls => 465,
         })
     }
+}
 
-    /// Notes what a schema cannot see.
-    pub(crate) fn check(&self, path: &[String], problems: &mut Problems) {
+impl ChannelType for EmailConfig {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn recipients(&self) -> Vec<String> {
+        self.to.clone()
+    }
+
+    fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Channel>, String> {
+        Ok(Arc::new(Email::new(self.clone(), clock)?))
+    }
+
+    fn check(&self, path: &[String], problems: &mut Problems) {
         if self.to.is_empty() {
             problems.add(&below(path, "to"), "e-mail needs at least one recipient");
         }

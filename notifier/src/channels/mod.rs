@@ -1,5 +1,7 @@
-//! The channel types: one file each, and this one visible list. Every match here is exhaustive, so that a type that
-//! was forgotten does not compile.
+//! The channel types: one file each, and this one visible list.
+//!
+//! A new type is a file beside this one, a variant of [`ChannelConfig`] and an arm of `ChannelConfig::as_type`. What
+//! a type can do stands in its own file, as its `ChannelType`.
 
 use std::sync::Arc;
 
@@ -12,29 +14,48 @@ use crate::validate::Problems;
 pub mod email;
 pub mod webhook;
 
+impl ChannelConfig {
+    /// The type behind the variant.
+    pub(crate) fn as_type(&self) -> &dyn ChannelType {
+        match self {
+            Self::Email(config) => config,
+            Self::Webhook(config) => config,
+        }
+    }
+}
+
+/// What a channel type's configuration can do. Implemented in the type's own file.
+pub(crate) trait ChannelType {
+    /// The type's name in configuration, database and metrics: the variant in snake case.
+    fn kind(&self) -> &'static str;
+
+    /// Whom it reaches; each gets a delivery of its own. Holds no secret.
+    fn recipients(&self) -> Vec<String>;
+
+    /// Notes what a schema cannot see. `path` is the place of the type's own section.
+    fn check(&self, path: &[String], problems: &mut Problems);
+
+    /// Makes the channel. Connects to nothing; secret files may be read.
+    ///
+    /// # Errors
+    /// What is wrong, such as a secret file that cannot be read.
+    fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Channel>, String>;
+}
+
 /// Name of a channel's type.
 pub fn kind(config: &ChannelConfig) -> &'static str {
-    match config {
-        ChannelConfig::Email(_) => email::KIND,
-        ChannelConfig::Webhook(_) => webhook::KIND,
-    }
+    config.as_type().kind()
 }
 
 /// Whom a channel reaches.
 pub fn recipients(config: &ChannelConfig) -> Vec<String> {
-    match config {
-        ChannelConfig::Email(email) => email.to.clone(),
-        ChannelConfig::Webhook(webhook) => vec![webhook.host()],
-    }
+    config.as_type().recipients()
 }
 
 /// Notes what is wrong with a channel beyond its schema.
 pub(crate) fn check(config: &ChannelConfig, path: &[String], problems: &mut Problems) {
     let path: Vec<String> = path.iter().cloned().chain([kind(config).to_owned()]).collect();
-    match config {
-        ChannelConfig::Email(email) => email.check(&path, problems),
-        ChannelConfig::Webhook(webhook) => webhook.check(&path, problems),
-    }
+    config.as_type().check(&path, problems);
 }
 
 /// Makes the channel.
@@ -42,10 +63,7 @@ pub(crate) fn check(config: &ChannelConfig, path: &[String], problems: &mut Prob
 /// # Errors
 /// What is wrong, such as a secret file that cannot be read.
 pub fn build(config: &ChannelConfig, clock: Arc<dyn Clock>) -> Result<Arc<dyn Channel>, String> {
-    Ok(match config {
-        ChannelConfig::Email(config) => Arc::new(email::Email::new(config.clone(), clock)?),
-        ChannelConfig::Webhook(config) => Arc::new(webhook::Webhook::new(config.clone(), clock)?),
-    })
+    config.as_type().build(clock)
 }
 
 /// The channels of a receiver with their names: receiver, type and number among those of its type (`ops/email/0`).
@@ -54,12 +72,6 @@ pub fn slots(receiver: &ReceiverConfig) -> impl Iterator<Item = (String, &Channe
         let number = receiver.channels[..index].iter().filter(|c| kind(c) == kind(channel)).count();
         (format!("{}/{}/{number}", receiver.name, kind(channel)), channel)
     })
-}
-
-/// The type in a channel's name.
-pub fn kind_of_slot(name: &str) -> &'static str {
-    let kind = name.rsplit('/').nth(1).unwrap_or_default();
-    [email::KIND, webhook::KIND].into_iter().find(|known| *known == kind).unwrap_or("unknown")
 }
 
 /// A secret given in place or in a file; white space around a file's content is not part of it.

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{one_line, read_secret, within};
+use super::{ChannelType, one_line, read_secret, within};
 use crate::channel::{Channel, Notification, Outcome, Receipt};
 use crate::message::body;
 use crate::route::below;
@@ -92,9 +92,22 @@ impl WebhookConfig {
         }
         Ok(headers)
     }
+}
 
-    /// Notes what a schema cannot see.
-    pub(crate) fn check(&self, path: &[String], problems: &mut Problems) {
+impl ChannelType for WebhookConfig {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn recipients(&self) -> Vec<String> {
+        vec![self.host()]
+    }
+
+    fn build(&self, clock: Arc<dyn Clock>) -> Result<Arc<dyn Channel>, String> {
+        Ok(Arc::new(Webhook::new(self.clone(), clock)?))
+    }
+
+    fn check(&self, path: &[String], problems: &mut Problems) {
         if let Err(message) = self.parsed_url() {
             problems.add(&below(path, "url"), &message);
         }
