@@ -98,9 +98,10 @@ impl Running {
         self.address
     }
 
-    /// The log, for whoever brings history in.
+    /// The collector's partition of the log, for whoever brings history in; in a process without a collector a handle
+    /// that refuses appends.
     pub(crate) fn log(&self) -> Arc<dyn SampleLog> {
-        Arc::clone(&self.parts.log)
+        self.logs.first().map_or_else(|| Arc::clone(&self.parts.log), |log| Arc::clone(log) as _)
     }
 
     /// Completes once the detector has judged and every store shows all that the log held when this was called.

@@ -19,7 +19,7 @@ use tsdb::{EmbeddedOptions, EmbeddedStore, FollowOptions, Replica, ReplicaMetric
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
-use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, Roles};
+use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, Roles, input_of_detector};
 use super::supervise::{Tasks, in_full};
 use super::{Parts, Running, RuntimeOptions, server, telemetry};
 use crate::cli::Role;
@@ -213,9 +213,31 @@ impl Starting {
         let notifier = Notifier::open(&path, self.config.notifier(), log, clock, metrics);
         let notifier = Arc::new(notifier.map_err(|e| part("notifier")(&e))?);
         self.alerts = Some(notifier.reader());
+        if let Some(progress) = &self.detector {
+            notifier.set_upstream(self.caught_up(progress.clone()));
+        }
         self.tasks.spawn(Arc::clone(&notifier).run(self.consumers.clone()));
         self.notifier = Some(notifier);
         Ok(())
+    }
+
+    /// Whether the detector has judged all the log holds: until then the end of an old alert may still come.
+    fn caught_up(&self, mut progress: watch::Receiver<Progress>) -> watch::Receiver<bool> {
+        let (sender, receiver) = watch::channel(false);
+        let log = Arc::clone(&self.log);
+        let shutdown = self.consumers.clone();
+        self.tasks.spawn(async move {
+            loop {
+                let now = progress.borrow_and_update().clone();
+                let caught_up = now.caught_up && now.positions.covers(&input_of_detector(&log.end()));
+                sender.send_if_modified(|before| std::mem::replace(before, caught_up) != caught_up);
+                tokio::select! {
+                    changed = progress.changed() => if changed.is_err() { return },
+                    () = shutdown.cancelled() => return,
+                }
+            }
+        });
+        receiver
     }
 
     fn start_collector(&mut self) -> Result<(), StartError> {
