@@ -9,6 +9,7 @@ mod metrics;
 mod once;
 mod params;
 mod report;
+mod retry;
 mod rows;
 mod sampler;
 mod schedule;

@@ -2,7 +2,8 @@
 //!
 //! Every due tick leaves exactly one entry, in order. While the source is asked, further ticks that come due are missed
 //! (`overrun`); ticks that domain time jumped over are missed (`down`); a tick the log refused is kept as a missed range
-//! (`full`) in memory and goes in before the next one. What is in memory only is lost by a crash and found again at the
+//! (`full`) in memory and goes in before the next one, or earlier: the log is offered it again within a minute, unless the
+//! source is being asked. What is in memory only is lost by a crash and found again at the
 //! start, as ticks due since the last entry (`down`). A clock set back repeats no tick: the sampler waits.
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::backlog::{Backlog, MissedRange};
 use crate::entry::{health_entry, last_window_end, producer, tick_entry};
 use crate::health::HealthCell;
 use crate::report::Report;
+use crate::retry::Retry;
 use crate::text::shown;
 use crate::{SamplerSpec, Source, Timetable};
 
@@ -64,6 +66,7 @@ impl Sampler {
         let mut task = Task {
             metrics: self.spec.values.iter().map(|value| Arc::clone(&value.metric)).collect(),
             backlog: Backlog::default(),
+            retry: Retry::default(),
             accounted: Timestamp::MIN,
             sampler: self,
         };
@@ -79,6 +82,8 @@ struct Task {
     metrics: Vec<Arc<str>>,
     /// Missed ticks the log has not taken yet.
     backlog: Backlog,
+    /// When the log is offered the backlog again.
+    retry: Retry,
     /// End of the last window that has its entry or stands in the backlog.
     accounted: Timestamp,
 }
@@ -117,7 +122,7 @@ impl Task {
         loop {
             let Some(next) = self.sampler.timetable.next_tick_after(self.accounted) else {
                 warn!(sampler = %self.spec().name, "the schedule never comes again");
-                return stop.cancelled().await;
+                return self.after_the_last(stop).await;
             };
             let due_at = next.end + self.spec().delay;
             self.sampler.health.update(|health| health.next_tick_at = Some(due_at));
@@ -125,12 +130,30 @@ impl Task {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.sampler.clock.sleep_until(due_at) => {}
-            }
-            if let Some(window) = self.take_due(waited) {
-                self.tick(window).await;
+                () = self.sampler.clock.sleep_until(due_at) => {
+                    if let Some(window) = self.take_due(waited) {
+                        self.tick(window).await;
+                    }
+                }
+                () = self.retry.due(&*self.sampler.clock) => self.offer_again().await,
             }
         }
+    }
+
+    /// No tick comes any more; what was refused still waits.
+    async fn after_the_last(&mut self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.retry.due(&*self.sampler.clock) => self.offer_again().await,
+            }
+        }
+    }
+
+    async fn offer_again(&mut self) {
+        // What is refused stays in the backlog, and the next offer comes later.
+        let _ = self.append(None, Vec::new()).await;
     }
 
     /// Of the ticks that are due, the last is to be run; those before it, and itself when it is too late, are missed.
@@ -224,8 +247,7 @@ impl Task {
         self.count_missed(&overrun, MissedReason::Overrun);
         let result = self.append_in_frames(tick.as_ref(), &later).await;
         match (&result, tick) {
-            (Ok(()), Some(tick)) => self.sampler.report.appended(&tick),
-            (Ok(()), None) => {}
+            (Ok(()), tick) => self.taken(tick.as_ref()),
             (Err(error), tick) => {
                 self.refused(tick, error);
                 later.ranges().cloned().for_each(|range| self.backlog.push(range));
@@ -263,9 +285,23 @@ impl Task {
         backlog.ranges().take(limit).map(|range| tick_entry(range.tick(name, &self.metrics))).collect()
     }
 
+    fn taken(&mut self, tick: Option<&Tick>) {
+        if self.retry.taken() {
+            info!(sampler = %self.spec().name, "the log has what it refused before");
+        }
+        if let Some(tick) = tick {
+            self.sampler.report.appended(tick);
+        }
+    }
+
     /// Keeps a refused tick as a missed one.
     fn refused(&mut self, tick: Option<Tick>, error: &AppendError) {
-        warn!(sampler = %self.spec().name, %error, "the log refused this sampler's entries");
+        if self.retry.waits() {
+            debug!(sampler = %self.spec().name, %error, "the log refused this sampler's entries again");
+        } else {
+            warn!(sampler = %self.spec().name, %error, "the log refused this sampler's entries");
+        }
+        self.retry.refused(self.sampler.clock.monotonic_now());
         let Some(tick) = tick else { return };
         let (reason, message) = match (tick.outcome, error) {
             (TickOutcome::Missed { reason, message }, _) => (reason, message),

@@ -239,6 +239,69 @@ async fn what_the_log_refuses_goes_in_later_as_a_range() {
         "#);
 }
 
+/// A sampler whose next tick is a day away.
+async fn after_its_daily_tick(refusals: usize) -> Bench {
+    let mut daily = spec("orders");
+    daily.schedule = Schedule::Cron { expression: "0 0 11 * * *".into(), window: HOUR };
+    let mut bench = Bench::new(daily, []);
+    bench.start(Resume::AfterDown).await;
+    bench.log.fail_next_appends(refusals);
+    bench.advance(HOUR).await;
+    assert_eq!((bench.shown().as_str(), bench.health.read().refused_ticks), ("", 1));
+    bench
+}
+
+#[tokio::test]
+async fn a_refused_tick_does_not_wait_for_the_next_one() {
+    for (refusals, expected_secs) in [(1, 5), (2, 15), (3, 35), (4, 75), (5, 135), (6, 195)] {
+        let bench = after_its_daily_tick(refusals).await;
+        let mut secs = 0;
+        while bench.health.read().refused_ticks > 0 {
+            assert!(secs < 1_000, "{refusals}");
+            bench.advance(SECOND).await;
+            secs += 1;
+        }
+        assert_eq!(secs, expected_secs, "{refusals}");
+        bench.advance(HOUR).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(bench.shown(), @"02 10:00:00 - 02 11:00:00 x1 full: log is full: 1 of 1 bytes, and test still needs the oldest segment");
+        }
+        assert_eq!(bench.source.asked.lock().unwrap().len(), 1, "the source is not asked again");
+    }
+}
+
+#[tokio::test]
+async fn a_corrected_clock_does_not_change_when_the_log_is_offered_a_tick_again() {
+    for jump in [-3_600, 3_600] {
+        let bench = after_its_daily_tick(1).await;
+        let to = Timestamp::from_secs(bench.now().as_secs() + jump);
+        bench.clock.jump_domain(to);
+        bench.settle().await;
+        bench.advance(4 * SECOND).await;
+        assert_eq!(bench.health.read().refused_ticks, 1, "{jump}");
+        bench.advance(SECOND).await;
+        until("the log has it", || bench.health.read().refused_ticks == 0).await;
+        assert_eq!(ticks(&bench.log).len(), 1, "{jump}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_log_is_offered_the_ticks_of_the_time_down_again() {
+    let mut bench = Bench::new(spec("orders"), []);
+    bench.start(Resume::AfterDown).await;
+    bench.advance(MINUTE).await;
+    bench.stop().await;
+    bench.clock.advance(10 * MINUTE);
+    bench.log.fail_next_appends(1);
+    bench.start(Resume::AfterDown).await;
+    assert_eq!(bench.health.read().refused_ticks, 10);
+    bench.advance(5 * SECOND).await;
+    insta::assert_snapshot!(bench.shown(), @r#"
+        02 10:00:00 - 02 10:01:00 x1 rows 1
+        02 10:01:00 - 02 10:11:00 x10 down: Tidemark was not running
+        "#);
+}
+
 #[tokio::test]
 async fn a_transient_failure_is_tried_again_within_the_deadline() {
     let down = || Behaviour::Fail(SourceError::unreachable("connection refused"));
