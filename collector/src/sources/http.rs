@@ -4,6 +4,7 @@
 //! Credentials go to the configured origin only and never into a message.
 
 mod answer;
+mod certificate;
 mod check;
 mod client;
 mod config;
@@ -12,6 +13,8 @@ mod json_path;
 mod template;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::borrow::Cow;
 use std::sync::Arc;

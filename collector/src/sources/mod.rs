@@ -1,8 +1,8 @@
 //! The source types: one file each, and this one visible list.
 //!
-//! A new type is a file beside this one, a variant of [`SourceConfig`] and an arm of [`SourceConfig::as_type`]; one that
+//! A new type is a file beside this one, a variant of [`SourceConfig`] and an arm of `SourceConfig::as_type`; one that
 //! brings a query language of its own adds the same two lines for [`Query`]. What a type can do stands in its own file,
-//! as its [`SourceType`] and [`QueryType`]; nothing else matches on the two enums.
+//! as its `SourceType` and `QueryType`; nothing else matches on the two enums.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use super::chain;
-use crate::SourceError;
+use super::{certificate, chain};
 use crate::text::shown;
+use crate::{Persistence, SourceError};
 
 /// So much of an error's body is read.
 const ERROR_BODY_BYTES: u64 = 4 << 10;
@@ -74,6 +74,9 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// A failure between us and the server.
 pub(super) fn transport(error: &reqwest::Error) -> SourceError {
+    if let Some(message) = certificate::disbelief(error) {
+        return SourceError { persistence: Persistence::Permanent, ..SourceError::unreachable(message) };
+    }
     let message = chain(error);
     if error.is_redirect() || error.is_builder() {
         SourceError::permanent(message)
