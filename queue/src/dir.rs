@@ -104,6 +104,27 @@ impl LogDir {
         self.reader().stats()
     }
 
+    /// Why a partition of this process takes no append until it is opened again, in a sentence that names the file: a
+    /// sync failed, and nobody knows what is on disk. `None` while all are well; a full disk is no such failure.
+    pub fn poisoned(&self) -> Option<String> {
+        self.shared.failure()
+    }
+
+    /// Waits until [`LogDir::poisoned`] has something to say, and says it: the process should end then, so that the
+    /// next start recovers the partition.
+    pub async fn failed(&self) -> String {
+        let mut failures = self.shared.subscribe_failures();
+        loop {
+            if let Some(sentence) = self.poisoned() {
+                return sentence;
+            }
+            if failures.changed().await.is_err() {
+                // The sender lives as long as this handle.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     fn change(&self, consumer: &str, edit: impl FnOnce(&mut Cursor)) -> Result<(), OpenError> {
         self.check_writable()?;
         let mut cursors = self.shared.cursors();

@@ -65,12 +65,24 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file as a whole: after a crash there is the old content or the new. Durable when it returns.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    replace_name(path, content)?;
     path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// The same, but which of the two a power cut leaves is open until the folder is synced. Leaves nothing behind when it
+/// fails: a full disk must not be made fuller.
+pub(crate) fn replace_name(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    });
+    if written.is_err() {
+        // What the write said is told; that the leftover cannot go either changes nothing.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Reads what there is of `buffer.len()` bytes at a place; fewer only at the end of the file.

@@ -215,7 +215,7 @@ impl FrameBuilder {
 
 /// A reason as JSON. JSON has no infinity: a score that is not finite is stored as the largest float, so that it reads
 /// back.
-fn reason_json(reason: &Reason) -> Vec<u8> {
+pub(crate) fn reason_json(reason: &Reason) -> Vec<u8> {
     if reason.evidence.iter().all(|evidence| evidence.score.is_finite()) {
         return serde_json::to_vec(reason).unwrap_or_default();
     }

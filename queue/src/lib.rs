@@ -6,8 +6,9 @@
 //! * Durable: whatever an append was answered for, and every commit that returned. The writer syncs a whole group of
 //!   appends at once and answers after that.
 //! * Lost in a crash: nothing of that. An append that was not answered is there as a whole or not at all.
-//! * Waits: an append while `queue_frames` batches are queued for its partition.
-//! * Refuses: an append when the log is full, and every append after a failed write or sync until the log is opened again.
+//! * Waits: an append while `queue_frames` batches, or `queue_bytes` bytes of them, are under way to its partition.
+//! * Refuses: an append when the log is full; one that cannot be written (a full disk), with those grouped with it, until
+//!   there is room; and every append after a failed sync until the partition is opened again ([`LogDir::failed`]).
 
 mod checkpoint;
 mod codes;
@@ -17,9 +18,11 @@ mod dir;
 mod disk;
 mod encode;
 mod error;
+mod failure;
 #[cfg(test)]
 mod faults;
 mod frame;
+mod group;
 mod index;
 mod intern;
 mod log;
@@ -32,6 +35,7 @@ mod retention;
 mod scan;
 mod shared;
 mod stage;
+mod weight;
 mod writer;
 
 pub use dir::LogDir;

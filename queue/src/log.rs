@@ -9,13 +9,15 @@ use model::{
     AppendError, Appended, Clock, LogStats, NewEntry, Positions, ProducerState, ReadBatch, ReadError,
     ReadLimit, SampleLog, Topics,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::frame::{FRAME_VERSION, KNOWN_TOPICS};
+use crate::group::Request;
 use crate::partition::Partition;
 use crate::scan::Go;
 use crate::shared::{Shared, count};
-use crate::writer::{Request, Writer};
+use crate::weight::weight;
+use crate::writer::Writer;
 use crate::{LogDir, LogOptions, OpenError, Recovery};
 
 /// One partition open for appending, with every partition of the folder to read; or the reading alone
@@ -29,6 +31,10 @@ pub struct Log {
     /// Absent when reading alone; taken when closed.
     sender: Mutex<Option<mpsc::Sender<Request>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Bytes that may still be on their way to the writer.
+    room: Arc<Semaphore>,
+    /// All of them.
+    most: u32,
 }
 
 impl Log {
@@ -46,6 +52,13 @@ impl Log {
 
     /// Opens the folder for reading: takes no lock, changes nothing, refuses appends and commits.
     ///
+    /// Reads up to what the file `end` of each partition says, and trusts it: the writer notes there what it has synced
+    /// before it answers, so nothing is shown that could still be refused, and nobody looks for frames beyond. After a
+    /// power cut the mark may lag behind the frames until the partition is opened for appending; after a copy by hand
+    /// without the mark, every sound frame of the last segment is shown. Frames are checked when they are read, not when
+    /// the folder is opened: damage shows as [`ReadError::Damaged`] then. The age of segments plays no part in it: a
+    /// segment that retention deletes meanwhile is passed over and counted in `lost_bytes`.
+    ///
     /// # Errors
     /// [`OpenError::Io`], also when there is no such folder.
     pub fn open_read_only(options: LogOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
@@ -53,7 +66,13 @@ impl Log {
     }
 
     pub(crate) fn reader(dir: LogDir) -> Self {
-        Self { dir, sender: Mutex::default(), writer: Mutex::default() }
+        Self {
+            dir,
+            sender: Mutex::default(),
+            writer: Mutex::default(),
+            room: Arc::new(Semaphore::new(0)),
+            most: 0,
+        }
     }
 
     pub(crate) fn start(dir: LogDir, partition: Arc<Partition>, writer: Writer) -> Result<Self, OpenError> {
@@ -62,7 +81,9 @@ impl Log {
             .name(format!("queue-{}", partition.name))
             .spawn(move || writer.run(requests))
             .map_err(OpenError::io("start the writer of", &partition.dir))?;
-        Ok(Self { dir, sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
+        let most = dir.shared.options.queue_bytes.max(1);
+        let room = Arc::new(Semaphore::new(most as usize));
+        Ok(Self { dir, sender: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)), room, most })
     }
 
     /// The folder it belongs to.
@@ -73,6 +94,7 @@ impl Log {
     /// Writes what is queued, brings the derived files up to date and gives the lock back. Later appends are refused
     /// as closed; reading and committing go on. Blocks.
     pub fn close(&self) {
+        self.room.close();
         drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = writer
@@ -134,10 +156,14 @@ impl Drop for Log {
 #[async_trait]
 impl SampleLog for Log {
     async fn append(&self, entries: Vec<NewEntry>) -> Result<Appended, AppendError> {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sender = sender.ok_or(AppendError::Closed)?;
+        let open = || self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        open().ok_or(AppendError::Closed)?;
+        let weight = weight(&entries).clamp(1, u64::from(self.most)) as u32;
+        let share = Arc::clone(&self.room).acquire_many_owned(weight).await;
+        let share = share.map_err(|_| AppendError::Closed)?;
+        let sender = open().ok_or(AppendError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        sender.send(Request { entries, reply }).await.map_err(|_| AppendError::Closed)?;
+        sender.send(Request { entries, reply, share }).await.map_err(|_| AppendError::Closed)?;
         drop(sender);
         answer.await.map_err(|_| AppendError::Closed)?
     }

@@ -25,6 +25,9 @@ pub struct LogOptions {
     pub max_frame_bytes: u64,
     /// Batches that may wait for a partition's writer; when full, `append` waits. Default 64.
     pub queue_frames: usize,
+    /// Bytes of the batches that may be under way to a partition's disk, estimated from above; beyond that `append`
+    /// waits. A batch larger than all of it goes alone. Default 64 MiB.
+    pub queue_bytes: u32,
     /// Bytes after which the derived files (index, producers) are brought up to date; so many bytes at most are read
     /// again after a crash. Default 32 MiB.
     pub checkpoint_bytes: u64,
@@ -45,6 +48,7 @@ impl LogOptions {
             segment_bytes: 64 << 20,
             max_frame_bytes: 16 << 20,
             queue_frames: 64,
+            queue_bytes: 64 << 20,
             checkpoint_bytes: 32 << 20,
             poll: Duration::from_millis(200),
             older: None,

@@ -106,13 +106,16 @@ pub(crate) struct Partition {
     own: AtomicBool,
     view: RwLock<View>,
     producers: Mutex<Producers>,
+    /// Why its writer takes nothing more.
+    failure: OnceLock<String>,
 }
 
 impl Partition {
     /// A partition that another process writes, or nobody. Nothing is in view before [`Partition::refresh`].
     pub(crate) fn foreign(name: &str, dir: PathBuf) -> Self {
         let (view, producers) = (RwLock::default(), Mutex::default());
-        Self { name: name.into(), dir, own: AtomicBool::new(false), view, producers }
+        let (own, failure) = (AtomicBool::new(false), OnceLock::new());
+        Self { name: name.into(), dir, own, view, producers, failure }
     }
 
     /// A partition this process writes, as recovery found it.
@@ -124,7 +127,8 @@ impl Partition {
         producers: Producers,
     ) -> Self {
         let view = RwLock::new(View { segments, end });
-        Self { name: name.into(), dir, own: AtomicBool::new(true), view, producers: Mutex::new(producers) }
+        let (own, failure) = (AtomicBool::new(true), OnceLock::new());
+        Self { name: name.into(), dir, own, view, producers: Mutex::new(producers), failure }
     }
 
     /// Whether this process writes it.
@@ -135,6 +139,17 @@ impl Partition {
     /// This process no longer writes it.
     pub(crate) fn disown(&self) {
         self.own.store(false, Ordering::Release);
+    }
+
+    /// Notes why its writer takes nothing more; the first word stays.
+    pub(crate) fn fail(&self, sentence: String) {
+        // A later failure is a consequence of the first.
+        let _ = self.failure.set(sentence);
+    }
+
+    /// Why its writer takes nothing more.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     /// Offset after the last durable frame.

@@ -263,7 +263,14 @@ impl Tail<'_> {
 }
 
 /// Makes a segment file with its header; file and name are durable when it returns.
-pub(crate) fn begin_segment(
+fn begin_segment(disk: &dyn Disk, dir: &Path, header: SegmentHeader) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = write_segment_header(disk, dir, header)?;
+    sync_segment(disk, dir, &mut *file)?;
+    Ok(file)
+}
+
+/// Makes a segment file with its header, without syncing.
+pub(crate) fn write_segment_header(
     disk: &dyn Disk,
     dir: &Path,
     header: SegmentHeader,
@@ -271,9 +278,13 @@ pub(crate) fn begin_segment(
     let mut file = disk.open(&segment_path(dir, header.base))?;
     file.set_len(0)?;
     file.write_all_at(&header.encode(), 0)?;
-    file.sync_data()?;
-    disk.sync_dir(dir)?;
     Ok(file)
+}
+
+/// Makes a new segment file and its name durable.
+pub(crate) fn sync_segment(disk: &dyn Disk, dir: &Path, file: &mut dyn DiskFile) -> io::Result<()> {
+    file.sync_data()?;
+    disk.sync_dir(dir)
 }
 
 fn bad_header(path: &Path, base: u64) -> OpenError {
@@ -303,6 +314,8 @@ struct Derived {
     /// Frames below this offset are in it.
     from: u64,
     rebuilt: bool,
+    /// The index could not be written: the disk's fault, not the log's.
+    failed: Option<io::Error>,
 }
 
 struct Replayed {
@@ -317,7 +330,7 @@ impl Derived {
         let Some(checkpoint) = checkpoint else {
             let index = make()?;
             let rebuilt = end > SEGMENT_HEADER;
-            return Ok(Self { index, producers: HashMap::new(), from: 0, rebuilt });
+            return Ok(Self { index, producers: HashMap::new(), from: 0, rebuilt, failed: None });
         };
         let valid = checkpoint.valid_to <= end;
         let opened = if valid { Index::open(&folder, &checkpoint.days) } else { Ok(None) };
@@ -326,7 +339,8 @@ impl Derived {
             None => (make()?, 0),
         };
         let producers = producer_map(checkpoint.producers);
-        Ok(Self { index, producers, from, rebuilt: from == 0 && checkpoint.valid_to > 0 })
+        let rebuilt = from == 0 && checkpoint.valid_to > 0;
+        Ok(Self { index, producers, from, rebuilt, failed: None })
     }
 
     fn replay(&mut self, partition: &Partition) -> Result<Replayed, OpenError> {
@@ -335,8 +349,11 @@ impl Derived {
             replayed.frames += 1;
             replayed.bytes += header.total();
             body.map_or(Ok(()), |body| self.note(body))?;
-            Ok(Go::On)
+            Ok(if self.failed.is_some() { Go::Stop } else { Go::On })
         });
+        if let Some(error) = self.failed.take() {
+            return Err(OpenError::io("write the index in", &partition.dir.join("index"))(error));
+        }
         match result {
             Ok(_) => Ok(replayed),
             Err(model::ReadError::Damaged { path, offset, what }) => {
@@ -366,8 +383,10 @@ impl Derived {
             let fingerprint = fingerprints.get(*series as usize).ok_or("a sample without a series")?;
             let crc = value_crc(*value, decode::ratio(tick, i)?);
             let slot = Slot { revision: decode::revision(tick, i)?, crc };
-            let set = self.index.set(Key::of(*fingerprint, tick.start), slot);
-            set.map_err(|error| format!("cannot write the index: {error}"))?;
+            if let Err(error) = self.index.set(Key::of(*fingerprint, tick.start), slot) {
+                self.failed = Some(error);
+                break;
+            }
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     cursors: Mutex<Cursors>,
     /// Counts up whenever a partition of this process has new frames.
     changed: watch::Sender<u64>,
+    /// Counts up whenever a partition of this process fails for good.
+    failures: watch::Sender<u64>,
     /// One at a time decides what to delete.
     pub(crate) retention: Mutex<()>,
 }
@@ -82,6 +84,7 @@ impl Shared {
             partitions: RwLock::default(),
             cursors: Mutex::new(cursors),
             changed: watch::Sender::new(0),
+            failures: watch::Sender::new(0),
             retention: Mutex::default(),
         };
         shared.refresh().map_err(OpenError::io("list", &dir))?;
@@ -140,6 +143,22 @@ impl Shared {
     /// Completes at each [`Shared::notify`].
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Notes that a partition takes nothing more until it is opened again, and why.
+    pub(crate) fn fail(&self, partition: &Partition, sentence: String) {
+        partition.fail(sentence);
+        self.failures.send_modify(|count| *count += 1);
+    }
+
+    /// Why a partition takes nothing more, if one does not.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.partitions().iter().find_map(|partition| partition.failure())
+    }
+
+    /// Completes at each [`Shared::fail`].
+    pub(crate) fn subscribe_failures(&self) -> watch::Receiver<u64> {
+        self.failures.subscribe()
     }
 
     /// The end of every partition.

@@ -38,11 +38,11 @@ struct Undo {
 pub(crate) struct Knowledge {
     /// The last word of each producer, of frames not yet durable too.
     pub(crate) producers: HashMap<Arc<str>, ProducerState>,
-    /// Producers whose state changed with frames that are not durable yet.
-    changed_producers: Vec<Arc<str>>,
+    /// Producers whose state changed with frames that are not durable yet, with the state before, in order.
+    changed_producers: Vec<(Arc<str>, Option<ProducerState>)>,
     /// Of durable frames.
     pub(crate) index: Index,
-    /// Samples of frames that are not durable yet.
+    /// Samples of frames that are not durable yet, or that the index could not be told.
     pending: HashMap<u64, (Key, Slot), BuildHasherDefault<Identity>>,
     older: Option<Arc<dyn OlderSamples>>,
 }
@@ -103,8 +103,8 @@ impl Knowledge {
     /// Puts in again what [`Knowledge::withdraw`] took out.
     pub(crate) fn restore(&mut self, staged: &mut Staged) {
         for change in &mut staged.undo.producers {
-            self.changed_producers.push(Arc::clone(&change.0));
             self.swap_producer(change);
+            self.changed_producers.push(change.clone());
         }
         for change in &mut staged.undo.slots {
             self.swap_slot(change);
@@ -126,24 +126,38 @@ impl Knowledge {
         *other = before.map(|(_, slot)| slot);
     }
 
-    /// Every staged frame is durable now: its samples go into the index. Returns the producers whose state changed.
-    ///
-    /// # Errors
-    /// When the index cannot be written; it must not be asked any more then.
-    pub(crate) fn settle(&mut self) -> (Vec<(Arc<str>, ProducerState)>, io::Result<()>) {
-        let mut changed = std::mem::take(&mut self.changed_producers);
-        changed.sort_unstable();
-        changed.dedup();
-        let states = changed.into_iter().filter_map(|name| {
+    /// No staged frame was written: forgets them all. Nothing may be withdrawn from it afterwards.
+    pub(crate) fn roll_back(&mut self) {
+        self.pending.clear();
+        for mut change in std::mem::take(&mut self.changed_producers).into_iter().rev() {
+            self.swap_producer(&mut change);
+        }
+    }
+
+    /// Every staged frame is durable now: the producers whose state changed.
+    pub(crate) fn take_changed(&mut self) -> Vec<(Arc<str>, ProducerState)> {
+        let changed = std::mem::take(&mut self.changed_producers);
+        let mut names: Vec<Arc<str>> = changed.into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        let states = names.into_iter().filter_map(|name| {
             let state = self.producers.get(&name)?.clone();
             Some((name, state))
         });
-        let states = states.collect();
+        states.collect()
+    }
+
+    /// Every staged frame is durable now: its samples go into the index.
+    ///
+    /// # Errors
+    /// When the index cannot be written; the samples are known all the same, and it can be tried again.
+    pub(crate) fn index_pending(&mut self) -> io::Result<()> {
         // Day by day, since the index has only a few days open at once.
-        let mut settled: Vec<_> = std::mem::take(&mut self.pending).into_values().collect();
+        let mut settled: Vec<_> = self.pending.values().copied().collect();
         settled.sort_unstable_by_key(|(key, _)| key.day());
-        let written = settled.into_iter().try_for_each(|(key, slot)| self.index.set(key, slot));
-        (states, written)
+        settled.into_iter().try_for_each(|(key, slot)| self.index.set(key, slot))?;
+        self.pending.clear();
+        Ok(())
     }
 
     /// Whether the entry is new; notes it as its producer's last then.
@@ -153,14 +167,15 @@ impl Knowledge {
                 return false;
             }
             if !undo.producers.iter().any(|(name, _)| *name == entry.producer) {
-                undo.producers.push((Arc::clone(&entry.producer), Some(state.clone())));
-                self.changed_producers.push(Arc::clone(&entry.producer));
+                let change = (Arc::clone(&entry.producer), Some(state.clone()));
+                undo.producers.push(change.clone());
+                self.changed_producers.push(change);
             }
             state.sequence = entry.sequence;
             state.source_position.clone_from(&entry.source_position);
         } else {
             undo.producers.push((Arc::clone(&entry.producer), None));
-            self.changed_producers.push(Arc::clone(&entry.producer));
+            self.changed_producers.push((Arc::clone(&entry.producer), None));
             let (sequence, source_position) = (entry.sequence, entry.source_position.clone());
             self.producers.insert(Arc::clone(&entry.producer), ProducerState { sequence, source_position });
         }

@@ -1,16 +1,23 @@
-//! The windows that begin on one day (UTC): an open-addressing table in a memory-mapped file.
+//! The windows that begin on one day (UTC): an open-addressing table in a file, mapped privately.
 //!
-//! What is set is visible at once and durable after [`DayFile::flush`]. The table only ever lags behind the log: a slot
-//! is set after the frame it speaks of is durable, so whatever a crash leaves of it is made whole by setting the slots of
-//! the frames since the last checkpoint again.
+//! What is set changes this process's copy of a page; [`DayFile::write_back`] writes the changed pages to the file and
+//! [`DayFile::flush`] makes them durable. So a full disk is an error of a call, which can be tried again, and never a
+//! fault at a page, whatever the file system and however the file came to be (a copy with holes, copy on write).
+//!
+//! The table only ever lags behind the log: a slot is set after the frame it speaks of is durable, so whatever a crash
+//! leaves of it is made whole by setting the slots of the frames since the last checkpoint again.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
+use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
 
 use super::Slot;
+use crate::disk::replace_name;
 use crate::frame::{u32_at, u64_at};
 
 const MAGIC: [u8; 8] = *b"TDMKIX01";
@@ -18,12 +25,17 @@ const HEADER: usize = 64;
 const SLOT: usize = 16;
 /// Slots of a new table; must be a power of two.
 const FIRST_SLOTS: usize = 4096;
+/// Bytes that are written back together.
+const PAGE: usize = 4096;
 
 /// One day's table.
 #[derive(Debug)]
 pub(crate) struct DayFile {
     path: PathBuf,
+    file: File,
     map: MmapMut,
+    /// Which pages differ from the file, or are not durable in it yet.
+    dirty: Vec<bool>,
     slots: usize,
     used: usize,
 }
@@ -35,10 +47,17 @@ impl DayFile {
             return Self::create(path, day, FIRST_SLOTS, std::iter::empty());
         }
         let slots = check(path, day)?;
-        let map = map(path)?;
-        let mut file = Self { path: path.to_path_buf(), map, slots, used: 0 };
-        file.used = file.entries().count();
-        Ok(file)
+        let mut table = Self::map(path, slots)?;
+        table.used = table.entries().count();
+        Ok(table)
+    }
+
+    fn map(path: &Path, slots: usize) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        fill_holes(&file)?;
+        let map = map(&file)?;
+        let dirty = vec![false; map.len().div_ceil(PAGE)];
+        Ok(Self { path: path.to_path_buf(), file, map, dirty, slots, used: 0 })
     }
 
     /// What the table holds for a key.
@@ -61,12 +80,36 @@ impl DayFile {
             self.used += 1;
         }
         write_slot(&mut self.map[at..at + SLOT], key, slot);
+        // A slot never crosses a page: both sizes are powers of two and the header is a whole number of slots.
+        self.dirty[at / PAGE] = true;
         Ok(())
     }
 
-    /// Makes the table durable.
-    pub(crate) fn flush(&self) -> io::Result<()> {
-        self.map.flush()
+    /// Writes the changed pages to the file, without syncing. They stay changed in memory: after an error it can be
+    /// called again.
+    pub(crate) fn write_back(&self) -> io::Result<()> {
+        let mut page = 0;
+        while page < self.dirty.len() {
+            let run = self.dirty[page..].iter().take_while(|dirty| **dirty).count();
+            if run > 0 {
+                let (from, to) = (page * PAGE, self.map.len().min((page + run) * PAGE));
+                self.file.write_all_at(&self.map[from..to], from as u64)?;
+            }
+            page += run + 1;
+        }
+        Ok(())
+    }
+
+    /// Makes the table durable, and gives back the memory of its changed pages.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write_back()?;
+        self.file.sync_data()?;
+        // Before the pages are called clean: without a new map the old one is as good.
+        if let Ok(map) = map(&self.file) {
+            self.map = map;
+        }
+        self.dirty.fill(false);
+        Ok(())
     }
 
     /// Byte position of the key's slot, or of the empty one where it belongs.
@@ -97,7 +140,7 @@ impl DayFile {
     }
 
     /// Writes a whole table beside the old one and puts it in its place. The blocks are written, not left as a hole, so
-    /// that a full disk is an error here and not a fault when a page is touched later.
+    /// that there is room for every slot later.
     fn create(
         path: &Path,
         day: i64,
@@ -115,12 +158,8 @@ impl DayFile {
             write_slot(&mut bytes[HEADER + i * SLOT..HEADER + (i + 1) * SLOT], key, slot);
             used += 1;
         }
-        let temporary = path.with_extension("tmp");
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        Ok(Self { path: path.to_path_buf(), map: map(path)?, slots, used })
+        replace_name(path, &bytes)?;
+        Ok(Self { used, ..Self::map(path, slots)? })
     }
 }
 
@@ -153,9 +192,21 @@ fn write_slot(out: &mut [u8], key: u64, slot: Slot) {
     out[12..16].copy_from_slice(&slot.crc.to_le_bytes());
 }
 
-fn map(path: &Path) -> io::Result<MmapMut> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+/// Gives every page of the table its place on the disk. A copy with holes has none for some; in a memory file system
+/// even looking at such a page is a fault when the disk is full.
+fn fill_holes(file: &File) -> io::Result<()> {
+    let length =
+        i64::try_from(file.metadata()?.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    match posix_fallocate(file, 0, length) {
+        // Not every file system can; what is mapped privately is written by `write_back` alone there.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ENOSYS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn map(file: &File) -> io::Result<MmapMut> {
     // SAFETY: the file belongs to this partition, whose lock this process holds, and is only replaced as a whole (by
-    // rename), never cut: nobody changes the mapped bytes or takes them away while the map lives.
-    unsafe { MmapMut::map_mut(&file) }
+    // rename), never cut: nobody takes the mapped bytes away while the map lives, and only this table changes them, to
+    // what the map shows already.
+    unsafe { MmapOptions::new().map_copy(file) }
 }

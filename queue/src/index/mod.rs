@@ -139,7 +139,7 @@ impl Index {
     fn day(&mut self, day: i64) -> io::Result<&mut DayFile> {
         self.touched.insert(day);
         if self.days.get(&day).is_none_or(Option::is_none) {
-            self.close_one();
+            self.close_one()?;
         }
         let place = self.days.entry(day).or_default();
         match place {
@@ -150,12 +150,16 @@ impl Index {
 
     /// Closes the oldest open table when there are too many. What was set in it stays with the system and is made durable at
     /// the checkpoint.
-    fn close_one(&mut self) {
+    fn close_one(&mut self) -> io::Result<()> {
         if self.days.values().flatten().count() >= MOST_OPEN
             && let Some(open) = self.days.values_mut().find(|file| file.is_some())
         {
+            if let Some(table) = open {
+                table.write_back()?;
+            }
             *open = None;
         }
+        Ok(())
     }
 
     /// Makes everything durable, forgets days too old, closes files not used of late. Returns the days that have a file.

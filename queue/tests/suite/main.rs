@@ -6,6 +6,8 @@ mod codec;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod log;
