@@ -45,6 +45,8 @@ pub struct AlertFilter {
     pub matchers: Vec<String>,
     /// Changed at or after this domain time.
     pub since: Option<Timestamp>,
+    /// Also those that ended while pending: they never fired, nobody was to be told.
+    pub never_fired: bool,
     /// At most so many, the newest first; 0 = 1000.
     pub limit: usize,
 }

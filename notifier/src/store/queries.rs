@@ -17,8 +17,8 @@ use crate::incident::Alert;
 use crate::matcher::{LabelMatcher, all_match, parse_matchers};
 use crate::message::sentence::in_every_language;
 use crate::view::{
-    AlertDetail, AlertFilter, AlertView, AttemptView, DeliveryState, DeliveryView, SuppressionView,
-    TransitionView, Unaccounted,
+    AlertDetail, AlertFilter, AlertState, AlertView, AttemptView, DeliveryState, DeliveryView,
+    SuppressionView, TransitionView, Unaccounted,
 };
 
 /// How many alerts a list holds when nothing is said.
@@ -190,8 +190,9 @@ fn alerts(
             break;
         }
         let alert = alert(row)?;
-        let wanted = filter.states.is_empty() || filter.states.contains(&alert.state);
-        if wanted && all_match(matchers, &alert.labels, alert.severity) {
+        let in_state = filter.states.is_empty() || filter.states.contains(&alert.state);
+        let fired = alert.state != AlertState::Resolved || alert.fired_at.is_some();
+        if in_state && (fired || filter.never_fired) && all_match(matchers, &alert.labels, alert.severity) {
             found.push(view(&alert, zone));
         }
     }

@@ -1,6 +1,7 @@
 //! What is told when: tables of scripts and of what a recipient gets.
 
 use crate::bench::{Bench, config};
+use notifier::view::AlertFilter;
 use serde_json::json;
 
 fn one_group() -> Bench {
@@ -42,9 +43,13 @@ fn what_was_over_before_it_was_told_is_not_told() {
     let mut bench = one_group();
     let said = bench.play("0 pending z\n 0 fire a P2\n 20 resolve a\n 21 resolve z\n 100 end");
     insta::assert_snapshot!(said, @"");
-    let alerts = bench.reader().alerts(&Default::default()).unwrap();
-    let why: Vec<_> = alerts.iter().map(|a| (a.metric.as_str(), a.suppressed_by.as_deref())).collect();
-    assert_eq!(why, [("z", None), ("a", Some("resolved_before_notice"))]);
+    let listed = |never_fired| {
+        let alerts = bench.reader().alerts(&AlertFilter { never_fired, ..AlertFilter::default() }).unwrap();
+        alerts.into_iter().map(|a| (a.metric, a.suppressed_by)).collect::<Vec<_>>()
+    };
+    let a = ("a".to_owned(), Some("resolved_before_notice".to_owned()));
+    assert_eq!(listed(false), [a.clone()]);
+    assert_eq!(listed(true), [("z".to_owned(), None), a]);
 }
 
 #[test]
