@@ -110,3 +110,41 @@ pub(crate) fn validate_fit(query: &Query, source: &SourceConfig) -> Option<Probl
 pub(crate) fn wrong_query(kind: &str, query: &Query) -> SourceError {
     SourceError::permanent(format!("source of type {kind} takes no `{}` query", query.language()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_type_calls_itself_what_the_configuration_calls_it() {
+        for (source, kind, takes) in [
+            (json!({"sqlite": {"path": "shop.db"}}), "sqlite", "sql"),
+            (json!({"http": {"url": "http://x"}}), "http", "http"),
+        ] {
+            let source: SourceConfig = serde_json::from_value(source).unwrap();
+            assert_eq!((source.kind(), source.as_type().language()), (kind, takes));
+            assert_eq!(source.as_type().build().unwrap().kind(), kind);
+        }
+        for (query, language) in [(json!({"sql": "SELECT 1"}), "sql"), (json!({"http": {}}), "http")] {
+            assert_eq!(serde_json::from_value::<Query>(query).unwrap().language(), language);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_does_not_ask_for_its_window() {
+        let asks = |query: Value| serde_json::from_value::<Query>(query).unwrap().asks_for_window();
+        for snapshot in [json!({"sql": "SELECT count(*) FROM carts"}), json!({"http": {"path": "/v1/carts"}})]
+        {
+            assert!(!asks(snapshot.clone()), "{snapshot}");
+        }
+        for windowed in [
+            json!({"sql": "SELECT count(*) FROM orders WHERE at >= :start_ms"}),
+            json!({"http": {"params": {"until": "{{ end }}"}}}),
+            json!({"http": {"body": "{{ start_ms }}"}}),
+        ] {
+            assert!(asks(windowed.clone()), "{windowed}");
+        }
+    }
+}
