@@ -25,6 +25,8 @@ const HEADER: usize = 64;
 const SLOT: usize = 16;
 /// Slots of a new table; must be a power of two.
 const FIRST_SLOTS: usize = 4096;
+/// Slots of a table that is no longer small.
+const FEW_SLOTS: usize = 65_536;
 /// Bytes that are written back together.
 const PAGE: usize = 4096;
 
@@ -58,6 +60,11 @@ impl DayFile {
         let map = map(&file)?;
         let dirty = vec![false; map.len().div_ceil(PAGE)];
         Ok(Self { path: path.to_path_buf(), file, map, dirty, slots, used: 0 })
+    }
+
+    /// Memory it may take while it is open.
+    pub(crate) fn bytes(&self) -> usize {
+        self.map.len()
     }
 
     /// What the table holds for a key.
@@ -135,7 +142,9 @@ impl DayFile {
 
     fn grow(&mut self) -> io::Result<()> {
         let day = u64_at(&self.map, 8).cast_signed();
-        *self = Self::create(&self.path, day, self.slots * 2, self.entries())?;
+        // A small table grows faster: each time costs a sync.
+        let times = if self.slots < FEW_SLOTS { 4 } else { 2 };
+        *self = Self::create(&self.path, day, self.slots * times, self.entries())?;
         Ok(())
     }
 

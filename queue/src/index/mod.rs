@@ -16,8 +16,9 @@ use day::DayFile;
 
 /// Nanoseconds of a day.
 const DAY: i64 = 86_400_000_000_000;
-/// Tables open at once; a table costs memory while it is open, and opening one costs a look at its slots.
-const MOST_OPEN: usize = 8;
+/// Bytes of the tables open at once, but for the one that is wanted; a table costs memory while it is open, and opening
+/// one costs a look at its slots. Enough for a month of thirty series by the minute.
+const MOST_OPEN_BYTES: usize = 64 << 20;
 /// Days for which the index answers alone.
 const KEPT_DAYS: i64 = 28;
 
@@ -91,6 +92,7 @@ pub(crate) struct Index {
     days: BTreeMap<i64, Option<DayFile>>,
     /// Days used since the last checkpoint.
     touched: BTreeSet<i64>,
+    most_open_bytes: usize,
 }
 
 impl Index {
@@ -102,7 +104,7 @@ impl Index {
         if !sound {
             return Ok(None);
         }
-        let mut index = Self { dir: dir.to_path_buf(), days: BTreeMap::new(), touched: BTreeSet::new() };
+        let mut index = Self::empty(dir);
         for (day, path) in list(dir)? {
             // A day begun after the checkpoint: whole, or made anew from the frames since.
             if day::check(&path, day).is_ok() {
@@ -120,7 +122,12 @@ impl Index {
         for (_, path) in list(dir)? {
             std::fs::remove_file(path)?;
         }
-        Ok(Self { dir: dir.to_path_buf(), days: BTreeMap::new(), touched: BTreeSet::new() })
+        Ok(Self::empty(dir))
+    }
+
+    fn empty(dir: &Path) -> Self {
+        let (days, touched) = (BTreeMap::new(), BTreeSet::new());
+        Self { dir: dir.to_path_buf(), days, touched, most_open_bytes: MOST_OPEN_BYTES }
     }
 
     /// What is known of a sample.
@@ -139,7 +146,7 @@ impl Index {
     fn day(&mut self, day: i64) -> io::Result<&mut DayFile> {
         self.touched.insert(day);
         if self.days.get(&day).is_none_or(Option::is_none) {
-            self.close_one()?;
+            self.close_some()?;
         }
         let place = self.days.entry(day).or_default();
         match place {
@@ -148,16 +155,19 @@ impl Index {
         }
     }
 
-    /// Closes the oldest open table when there are too many. What was set in it stays with the system and is made durable at
+    /// Closes the oldest open tables when they take too much. What was set in it stays with the system and is made durable at
     /// the checkpoint.
-    fn close_one(&mut self) -> io::Result<()> {
-        if self.days.values().flatten().count() >= MOST_OPEN
-            && let Some(open) = self.days.values_mut().find(|file| file.is_some())
-        {
-            if let Some(table) = open {
-                table.write_back()?;
+    fn close_some(&mut self) -> io::Result<()> {
+        let mut bytes: usize = self.days.values().flatten().map(DayFile::bytes).sum();
+        for place in self.days.values_mut() {
+            if bytes <= self.most_open_bytes {
+                break;
             }
-            *open = None;
+            if let Some(table) = place {
+                table.write_back()?;
+                bytes -= table.bytes();
+            }
+            *place = None;
         }
         Ok(())
     }
@@ -233,6 +243,23 @@ mod tests {
             assert_eq!(again.get(key(i, 1)).unwrap(), Some(Slot { revision: 0, crc: i as u32 }), "{i}");
         }
         assert_eq!(again.get(key(20_000, 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_table_closed_to_save_memory_keeps_what_was_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut index = Index::create(dir.path()).unwrap();
+        index.most_open_bytes = 0;
+        let keys = || (0..3000).map(|i| (key(i, (i % 5) as i64 * 1440), Slot { revision: 1, crc: i as u32 }));
+        for (key, slot) in keys() {
+            index.set(key, slot).unwrap();
+            assert_eq!(index.days.values().flatten().count(), 1);
+        }
+        let days = index.checkpoint(Timestamp::from_secs(0)).unwrap();
+        assert!(keys().all(|(key, slot)| index.get(key).unwrap() == Some(slot)));
+        drop(index);
+        let mut again = Index::open(dir.path(), &days).unwrap().unwrap();
+        assert!(keys().all(|(key, slot)| again.get(key).unwrap() == Some(slot)));
     }
 
     #[test]
