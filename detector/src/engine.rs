@@ -2,13 +2,20 @@
 //!
 //! [`Engine::tick`] expands a tick into observations of every series of every metric it feeds and judges each in
 //! window order. A series seen in the last seven days and absent from an answered tick is a zero where the metric
-//! declares `missing: zero`, else absent; a missed tick is a miss of every series. A metric of which no series was
-//! ever seen is stood for by a bare series without labels, so that a source that never answered is told of too.
+//! declares `missing: zero`, else absent; a missed tick is a miss of every series.
+//!
+//! **The stand-in.** A metric of which no series was ever seen is stood for by a bare series without labels, so that a
+//! source that never answered is told of too. It is never a zero: an empty answer of a `missing: zero` metric names no
+//! series, so nothing is judged. It leaves, and its alert ends, before the tick is judged that shows a first series
+//! with labels, or that answers where silence is a zero. A bare series of which a sample came is a series like others.
+//!
+//! **What a tick does not say.** The log drops samples equal to what it holds and numbers corrected ones, so that a tick
+//! whose rows are all gone, or are corrections, says nothing of the series it does not name.
 //!
 //! **Judged once.** A (series, window start, revision) not newer than what was judged of that window is passed over:
 //! of the newest [`REMEMBERED`] windows the revision is remembered, of older ones revision 0 counts as judged, and a
-//! miss never follows a value. A later revision, or the first value of a window that was missing, is judged as a late
-//! window (see [`crate::series`]): its verdict appears with its revision, its alert stays as it was.
+//! miss never follows a value. A later revision, or the first value of a window that was missing or taken as zero, is
+//! judged as a late window (see [`crate::series`]): its verdict appears with its revision.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -93,31 +100,39 @@ pub(crate) struct Judging {
 /// What was judged of a series' newest windows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ledger {
-    /// Window start and the judged revision; `None`: it was missing.
-    judged: VecDeque<(Timestamp, Option<u32>)>,
-    /// End of the newest window with a value.
+    judged: VecDeque<(Timestamp, Known)>,
+    /// End of the newest window with a sample; a zero for an absent series is none.
     seen: Option<Timestamp>,
 }
 
+/// What a window was judged from; later ones replace earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Known {
+    /// Nothing.
+    Miss,
+    /// A zero for an absent series.
+    Filled,
+    /// A sample of this revision.
+    Sampled(u32),
+}
+
 impl Ledger {
-    /// Whether this is news; remembers it when it is.
-    fn accepts(&mut self, observation: &Observation) -> bool {
-        let start = observation.window.start;
-        let revision = observation.number().is_some().then_some(observation.revision);
-        if revision.is_some() {
-            self.seen = self.seen.max(Some(observation.window.end));
+    /// Whether a window known like this is news; remembers it when it is.
+    fn accepts(&mut self, window: Window, known: Known) -> bool {
+        if matches!(known, Known::Sampled(_)) {
+            self.seen = self.seen.max(Some(window.end));
         }
-        match self.judged.binary_search_by_key(&start, |(start, _)| *start) {
+        match self.judged.binary_search_by_key(&window.start, |(start, _)| *start) {
             Ok(at) => {
-                let news = revision > self.judged[at].1;
+                let news = known > self.judged[at].1;
                 if news {
-                    self.judged[at].1 = revision;
+                    self.judged[at].1 = known;
                 }
                 news
             }
-            Err(0) if self.judged.len() >= REMEMBERED => revision.is_some_and(|revision| revision > 0),
+            Err(0) if self.judged.len() >= REMEMBERED => known > Known::Sampled(0),
             Err(at) => {
-                self.judged.insert(at, (start, revision));
+                self.judged.insert(at, (window.start, known));
                 if self.judged.len() > REMEMBERED {
                     self.judged.pop_front();
                 }
@@ -193,9 +208,10 @@ impl Engine {
             let Some(metric) = self.metrics.get_mut(name) else { continue };
             let samples = by_metric.get(name).map_or(&[][..], Vec::as_slice);
             let limit = self.config.max_series_per_metric;
-            metric.admit(samples, &self.config.calendar, limit, &mut self.counted);
+            metric.relieve(tick, samples, &mut judged);
+            metric.admit(tick, samples, &self.config.calendar, limit, &mut self.counted);
             for window in tick.windows() {
-                metric.judge(tick, window, samples, &self.config.calendar, &mut self.counted, &mut judged);
+                metric.judge(tick, window, samples, &mut self.counted, &mut judged);
             }
         }
         judged
@@ -296,9 +312,10 @@ impl Metric {
         self.series.insert(labels, Judging { judge, ledger: Ledger::default() });
     }
 
-    /// Starts judges for series not known yet.
+    /// Starts judges for series not known yet, and the stand-in where silence has to be told of.
     fn admit(
         &mut self,
+        tick: &Tick,
         samples: &[&Sample],
         calendar: &Arc<Calendar>,
         limit: usize,
@@ -314,8 +331,25 @@ impl Metric {
             }
             self.start(sample.series.labels.clone(), calendar);
         }
-        if self.series.is_empty() {
+        if self.series.is_empty() && !self.silence_is_zero(tick) {
             self.start(Labels::default(), calendar);
+        }
+    }
+
+    /// Whether a series the tick does not name is a zero.
+    fn silence_is_zero(&self, tick: &Tick) -> bool {
+        let answered = !matches!(tick.outcome, TickOutcome::Missed { .. });
+        answered && self.settings.missing == MissingSetting::Zero
+    }
+
+    /// Lets the stand-in go, and its alert end, where a series with labels is there or silence is a zero.
+    fn relieve(&mut self, tick: &Tick, samples: &[&Sample], judged: &mut Vec<Judged>) {
+        let bare = self.series.get(&Labels::default());
+        let stands_in = bare.is_some_and(|judging| judging.ledger.seen.is_none());
+        let becomes_real = samples.iter().any(|sample| sample.series.labels.is_empty());
+        if stands_in && !becomes_real && (!samples.is_empty() || self.silence_is_zero(tick)) {
+            let leaving = self.series.remove(&Labels::default());
+            judged.extend(leaving.and_then(|mut judging| judging.judge.retire(tick.window, tick.origin)));
         }
     }
 
@@ -325,7 +359,6 @@ impl Metric {
         tick: &Tick,
         window: Window,
         samples: &[&Sample],
-        calendar: &Arc<Calendar>,
         counted: &mut EngineStats,
         judged: &mut Vec<Judged>,
     ) {
@@ -334,8 +367,11 @@ impl Metric {
             values.insert(&sample.series.labels, sample);
         }
         for (labels, judging) in &mut self.series {
-            let observation = observation(tick, window, values.get(labels).copied(), &self.settings);
-            if judging.ledger.accepts(&observation) {
+            let sample = values.get(labels).copied();
+            let Some((observation, known)) = observation(tick, window, sample, &self.settings) else {
+                continue;
+            };
+            if judging.ledger.accepts(window, known) {
                 judged.push(judging.judge.observe(&observation));
             } else {
                 counted.repeated += 1;
@@ -343,13 +379,9 @@ impl Metric {
         }
         self.newest = self.newest.max(window.end);
         self.retire(window, tick.origin, judged);
-        if self.series.is_empty() {
-            self.start(Labels::default(), calendar);
-        }
     }
 
-    /// Ends series not seen for [`SEEN_FOR`], and the bare stand-in once a real series is there. The last series of a
-    /// metric stays, so that a silence goes on being told.
+    /// Ends series not seen for [`SEEN_FOR`]. The last series of a metric stays, so that a silence goes on being told.
     fn retire(&mut self, window: Window, origin: Origin, judged: &mut Vec<Judged>) {
         if self.series.len() < 2 {
             return;
@@ -372,15 +404,31 @@ impl Metric {
     }
 }
 
-/// What a tick says of one series in one window.
-fn observation(tick: &Tick, window: Window, sample: Option<&Sample>, settings: &Settings) -> Observation {
-    let (value, revision) = match (&tick.outcome, sample) {
-        (TickOutcome::Missed { reason, .. }, _) => (Observed::Missed(*reason), 0),
-        (_, Some(sample)) => (Observed::Value { value: sample.value, ratio: sample.ratio }, sample.revision),
-        (_, None) if settings.missing == MissingSetting::Zero => {
-            (Observed::Value { value: 0.0, ratio: None }, 0)
+/// What a tick says of one series in one window; `None`: nothing.
+fn observation(
+    tick: &Tick,
+    window: Window,
+    sample: Option<&Sample>,
+    settings: &Settings,
+) -> Option<(Observation, Known)> {
+    let (value, known) = match (&tick.outcome, sample) {
+        (TickOutcome::Missed { reason, .. }, _) => (Observed::Missed(*reason), Known::Miss),
+        (_, Some(sample)) => {
+            let value = Observed::Value { value: sample.value, ratio: sample.ratio };
+            (value, Known::Sampled(sample.revision))
         }
-        (_, None) => (Observed::Absent, 0),
+        (TickOutcome::Rows(rows), None) if !is_first_answer(rows) => return None,
+        (_, None) if settings.missing == MissingSetting::Zero => {
+            (Observed::Value { value: 0.0, ratio: None }, Known::Filled)
+        }
+        (_, None) => (Observed::Absent, Known::Miss),
     };
-    Observation { window, origin: tick.origin, revision, value }
+    let revision = sample.map_or(0, |sample| sample.revision);
+    Some((Observation { window, origin: tick.origin, revision, value }, known))
+}
+
+/// Whether rows are a window's first answer, so that a series they do not name was absent: of a later answer the log
+/// keeps only what differs.
+fn is_first_answer(rows: &[Sample]) -> bool {
+    !rows.is_empty() && rows.iter().all(|sample| sample.revision == 0)
 }

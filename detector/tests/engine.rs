@@ -100,6 +100,73 @@ fn a_source_that_never_answered_is_told_of() {
     assert_eq!(engine.stats().series, 1);
 }
 
+/// An answer without rows, as `Empty` and as it reads back when the log held every row already.
+#[test]
+fn the_stand_in_is_never_a_zero_and_leaves_before_the_first_series_is_judged() {
+    use MissingSetting::{Null, Zero};
+    use Transition::{Firing, Pending, Resolved};
+    let empty = |minute| tick(minute, TickOutcome::Empty);
+    let app = |minute| rows(minute, &[("app", 5.0)]);
+    for (setting, ticks, expected, verdicts) in [
+        (Zero, vec![empty(0), empty(1), empty(2), app(3)], vec![], 1),
+        (Zero, vec![miss(0, 3), empty(3), empty(4), app(5)], vec![Pending, Firing, Resolved], 5),
+        (Zero, vec![miss(0, 1), app(1), empty(2)], vec![Pending, Resolved], 4),
+        (Null, vec![empty(0), empty(1), empty(2), app(3)], vec![Pending, Firing, Resolved], 5),
+        (Null, vec![empty(0), rows(1, &[])], vec![Pending], 1),
+    ] {
+        let mut engine =
+            Engine::new(JudgingConfig { max_series_per_metric: 1, ..config(|s| s.missing = setting) });
+        let judged: Vec<_> = ticks.iter().flat_map(|tick| engine.tick(tick)).collect();
+        let told: Vec<_> = judged.iter().flat_map(|j| &j.transitions).map(|t| t.transition).collect();
+        assert_eq!((told, judged.len()), (expected, verdicts), "{setting:?} {ticks:?}");
+        let zero_of_nobody = |j: &Judged| j.verdict.series.labels.is_empty() && j.verdict.value.is_some();
+        assert!(!judged.iter().any(zero_of_nobody));
+    }
+}
+
+#[test]
+fn a_bare_series_with_samples_stays_beside_labelled_ones() {
+    let mut engine = Engine::new(config(|_| {}));
+    let bare =
+        |value| Sample { series: SeriesKey::new("orders", Labels::default()), ..sample("-", value, 0) };
+    engine.tick(&miss(0, 1));
+    for minute in 1..4 {
+        let both = vec![bare(1.0), sample("app", 5.0, 0)];
+        assert_eq!(engine.tick(&tick(minute, TickOutcome::Rows(both))).len(), 2, "{minute}");
+    }
+}
+
+/// What the log leaves of a second answer names only what differs.
+#[test]
+fn what_a_second_answer_does_not_name_is_not_absent() {
+    for setting in [MissingSetting::Zero, MissingSetting::Null] {
+        let mut engine = Engine::new(config(|s| s.missing = setting));
+        engine.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+        engine.tick(&miss(1, 1));
+        assert_eq!(engine.tick(&rows(0, &[])), []);
+        assert_eq!(engine.tick(&rows(1, &[])), []);
+        let revised = tick(1, TickOutcome::Rows(vec![sample("app", 6.0, 1)]));
+        assert_eq!(said(&engine.tick(&revised)), [("app".into(), 1, Some(6.0), Learning)]);
+        assert_eq!(engine.stats().repeated, 0);
+    }
+}
+
+#[test]
+fn a_late_row_replaces_the_zero_that_stood_for_it_and_zeros_are_not_seen() {
+    let mut engine = Engine::new(config(|s| s.missing = MissingSetting::Zero));
+    engine.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+    engine.tick(&rows(1, &[("app", 5.0)]));
+    assert_eq!(
+        said(&engine.tick(&rows(1, &[("app", 5.0), ("web", 3.0)]))),
+        [("web".into(), 1, Some(3.0), Learning)]
+    );
+    let week = 7 * 1_440;
+    for minute in [2, week / 2, week + 3] {
+        engine.tick(&rows(minute, &[("app", 5.0)]));
+    }
+    assert_eq!(engine.stats().series, 1);
+}
+
 #[test]
 fn what_was_judged_is_not_judged_again_but_a_revision_is() {
     let mut engine = Engine::new(config(|_| {}));
