@@ -124,9 +124,10 @@ impl Running {
         self.parts.config.reload_and_log(&self.parts).await;
     }
 
-    /// Completes when the process cannot go on, with the reason: the log is poisoned by a failed disk.
+    /// Completes when the process cannot go on, with the reason: a sync of the log failed, and only opening it again
+    /// tells what is on disk.
     pub(crate) async fn failed(&self) -> String {
-        self.parts.tasks.fatal().await
+        self.parts.log_dir.failed().await
     }
 
     /// Stops everything in order.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Clock;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,7 +30,6 @@ pub(super) struct TaskHealth {
 pub(super) struct Tasks {
     tracker: TaskTracker,
     health: Arc<Mutex<BTreeMap<String, TaskHealth>>>,
-    fatal: watch::Sender<Option<String>>,
 }
 
 impl Tasks {
@@ -79,20 +77,6 @@ impl Tasks {
     /// How every supervised task fares.
     pub(super) fn health(&self) -> BTreeMap<String, TaskHealth> {
         self.lock().clone()
-    }
-
-    /// Says that the process cannot go on.
-    pub(super) fn give_up(&self, why: String) {
-        self.fatal.send_if_modified(|fatal| fatal.is_none() && fatal.replace(why).is_none());
-    }
-
-    /// Completes with the reason once somebody gave up.
-    pub(super) async fn fatal(&self) -> String {
-        let mut fatal = self.fatal.subscribe();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
-        }
     }
 
     /// Waits for every task to end; whether they did in time.
