@@ -10,8 +10,9 @@
 //! | `pipeline` | health readings | `kind component` | as read | time of the reading |
 //! | `*_revision` | revision 1 and later | the same and `revision` | the same | the same |
 //!
-//! A field that is undefined is left out, never NaN. Pending alerts and changes of severity leave no point: an alert
-//! has exactly one point `firing` and one `resolved`.
+//! A field that is undefined is left out, never NaN. Pending alerts and changes of severity leave no point, nor does the
+//! end of an alert that was only pending (note `never_fired`): an alert that fired has exactly one point `firing` and one
+//! `resolved`, any other none.
 
 mod sentence;
 
@@ -66,6 +67,7 @@ fn verdict_point(verdict: &Verdict) -> Point {
 fn alert_point(alert: &AlertTransition) -> Option<Point> {
     let state = match alert.transition {
         Transition::Firing => &NAMES.firing,
+        Transition::Resolved if alert.reason.notes.iter().any(|note| note == NEVER_FIRED) => return None,
         Transition::Resolved => &NAMES.resolved,
         Transition::Pending | Transition::SeverityChanged => return None,
     };
@@ -88,6 +90,9 @@ fn alert_point(alert: &AlertTransition) -> Option<Point> {
     }
     Some(Point { measurement: Measurement::Alert, tags, time: alert.id.starts_at, fields })
 }
+
+/// What the detector notes of an alert that ended without having fired.
+const NEVER_FIRED: &str = "never_fired";
 
 fn pipeline_point(reading: &PipelinePoint) -> Option<Point> {
     let mut fields = Vec::with_capacity(reading.fields.len());

@@ -140,6 +140,13 @@ fn an_alert_has_one_point_firing_and_one_resolved_both_at_its_start() {
 }
 
 #[test]
+fn an_alert_that_only_was_pending_leaves_no_point() {
+    let mut ended = alert(Transition::Resolved, ReasonCode::Normal);
+    ended.reason = Arc::new(Reason { notes: vec!["never_fired".into()], ..Reason::default() });
+    assert_eq!(show(Body::Alert(Box::new(ended))), "");
+}
+
+#[test]
 fn an_alert_of_a_rule_keeps_its_own_labels() {
     let mut rule = alert(Transition::Firing, ReasonCode::NoData);
     rule.series = SeriesKey::new("DiskFull", Labels::default());
