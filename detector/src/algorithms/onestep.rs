@@ -143,3 +143,6 @@ fn told(seen: &Assessment, limit: f64) -> std::collections::BTreeMap<std::sync::
     let [step, level, raw] = seen.lanes;
     numbers([("evidence", seen.evidence), ("limit", limit), ("step", step), ("level", level), ("raw", raw)])
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,12 @@
 //!
 //! Several simple forecasts, weighted by how well each would have done at the last origins of this very history.
 
-use super::members::{Smoothing, autoregression, profile, seasonal_naive};
+use super::members::{Loss, Smoothing, autoregression, profile, seasonal_naive, yearly};
 
 /// Origins tried inside the history.
 const ORIGINS: usize = 6;
 /// Weights are 1 / error^this.
-const SHARPNESS: i32 = 4;
+const SHARPNESS: i32 = 8;
 /// A member this much worse than the best does not count.
 const WORST: f64 = 1.2;
 /// Seven of a season make a longer one: hours of the week over hours of the day.
@@ -77,16 +77,23 @@ fn seasons(history: &[f64], season: usize) -> Vec<usize> {
     seasons
 }
 
-const MEMBERS: usize = 6;
+/// Seven values a season are days of the week.
+const WEEK: usize = 7;
+const MEMBERS: usize = 9;
 
 fn members(history: &[f64], horizon: usize, seasons: &[usize]) -> [Option<Vec<f64>>; MEMBERS] {
     let fits = |season: &&usize| history.len() >= 2 * **season;
     let short = seasons.first().filter(fits).copied().unwrap_or(1);
+    let smooth = |seasons: &[usize], loss| Smoothing::new(seasons, loss).forecast(history, horizon);
     let long = seasons.last().filter(fits).copied().filter(|s| *s != short);
+    let plain = smooth(&[short], Loss::Squared);
     [
         Some(seasonal_naive(history, horizon, short)),
-        Some(Smoothing::new(&[short]).forecast(history, horizon)),
-        long.map(|long| Smoothing::new(&[short, long]).forecast(history, horizon)),
+        if short == WEEK { yearly(history, &plain) } else { None },
+        Some(plain),
+        Some(smooth(&[short], Loss::Absolute)),
+        long.map(|long| smooth(&[short, long], Loss::Squared)),
+        long.map(|long| smooth(&[short, long], Loss::Absolute)),
         Some(profile(history, horizon, short, 0.9)),
         long.map(|long| profile(history, horizon, long, 0.7)),
         autoregression(history, horizon, seasons, 1e-4),

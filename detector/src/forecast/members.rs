@@ -29,11 +29,45 @@ pub(crate) fn profile(history: &[f64], horizon: usize, season: usize, fade: f64)
     (0..horizon).map(|h| now + sums[h % season].0 / sums[h % season].1).collect()
 }
 
+/// Days of 52 whole weeks: the same weekday a year before.
+const YEAR_DAYS: usize = 364;
+/// Days that tell the level a year before, and days to each side that tell where the year went from there.
+const YEAR_LEVEL_DAYS: usize = 28;
+const YEAR_REACH: usize = 7;
+/// How much of last year's movement is taken over.
+const YEAR_SHARE: f64 = 0.5;
+
+/// A forecast of daily values moved as last year moved from the same day on; `None` without a year of history.
+pub(crate) fn yearly(history: &[f64], forecast: &[f64]) -> Option<Vec<f64>> {
+    let n = history.len();
+    let mean = |from: usize, to: usize| history[from..to].iter().sum::<f64>() / (to - from) as f64;
+    let anchor = n.checked_sub(YEAR_DAYS).filter(|anchor| *anchor > YEAR_LEVEL_DAYS)?;
+    if forecast.len() + YEAR_REACH >= YEAR_DAYS {
+        return None;
+    }
+    let then = mean(anchor - YEAR_LEVEL_DAYS, anchor);
+    let moved = |h: usize| mean(anchor + h - YEAR_REACH, (anchor + h + YEAR_REACH + 1).min(n)) / then - 1.0;
+    (then > 0.0).then(|| {
+        let path = forecast.iter().enumerate();
+        path.map(|(h, value)| value * (1.0 + YEAR_SHARE * moved(h))).collect()
+    })
+}
+
 /// Smoothing of a level and up to two additive seasons with errors that carry over (Taylor 2003), by the parameters
 /// of least one-step error.
 #[derive(Clone, Debug)]
 pub(crate) struct Smoothing {
     seasons: Vec<usize>,
+    loss: Loss,
+}
+
+/// What the one-step errors are fitted by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    /// Their squares.
+    Squared,
+    /// Their sizes: outliers pull less.
+    Absolute,
 }
 
 /// Level, its damped trend, gains of the seasons, carry-over of errors; in this order.
@@ -44,8 +78,8 @@ const DAMPING: f64 = 0.97;
 
 impl Smoothing {
     /// With these seasons, the shortest first.
-    pub(crate) fn new(seasons: &[usize]) -> Self {
-        Self { seasons: seasons.iter().copied().take(2).collect() }
+    pub(crate) fn new(seasons: &[usize], loss: Loss) -> Self {
+        Self { seasons: seasons.iter().copied().take(2).collect(), loss }
     }
 
     /// Fits and forecasts.
@@ -54,7 +88,7 @@ impl Smoothing {
         self.run(history, &best, horizon).1
     }
 
-    /// One pass: mean squared one-step error after the first season, and the forecast.
+    /// One pass: mean loss of the one-step errors after the first season, and the forecast.
     fn run(&self, history: &[f64], p: &[f64; PARAMETERS], horizon: usize) -> (f64, Vec<f64>) {
         let [gain, trend_gain, .., carry] = *p;
         let longest = self.seasons.last().copied().unwrap_or(1);
@@ -67,7 +101,10 @@ impl Smoothing {
             let plain = level + DAMPING * trend + season;
             let miss = value - plain - carry * error;
             if t >= longest {
-                sum += miss * miss;
+                sum += match self.loss {
+                    Loss::Squared => miss * miss,
+                    Loss::Absolute => miss.abs(),
+                };
                 count += 1.0;
             }
             let old = level;
@@ -165,14 +202,8 @@ pub(crate) fn autoregression(
     Some(path[history.len()..].iter().map(|v| mean + scale * v).collect())
 }
 
-/// Up to this season every lag of the last few seasons counts.
-const DENSE_SEASON: usize = 14;
-const DENSE_TIMES: usize = 5;
-
 fn lags(seasons: &[usize]) -> Vec<usize> {
-    let dense =
-        seasons.first().map_or(3, |season| if *season <= DENSE_SEASON { DENSE_TIMES * season } else { 3 });
-    let mut lags: Vec<usize> = (1..=dense).collect();
+    let mut lags = vec![1, 2, 3];
     for season in seasons {
         for times in 1..=2 {
             lags.extend([season * times - 1, season * times, season * times + 1]);
@@ -193,7 +224,7 @@ fn centre(values: &[f64]) -> (f64, f64) {
 }
 
 /// Solves a symmetric positive system given by its lower triangle.
-fn cholesky(mut a: Vec<f64>, mut b: Vec<f64>, k: usize) -> Option<Vec<f64>> {
+pub(crate) fn cholesky(mut a: Vec<f64>, mut b: Vec<f64>, k: usize) -> Option<Vec<f64>> {
     for i in 0..k {
         for j in 0..=i {
             let dot: f64 = (0..j).map(|m| a[i * k + m] * a[j * k + m]).sum();

@@ -8,3 +8,6 @@ mod rolling;
 
 pub use horizon::forecast_horizon;
 pub use rolling::{Rolling, RollingForecast};
+
+#[cfg(test)]
+mod tests;

@@ -12,16 +12,24 @@ use crate::algorithms::onestep::history::DayHistory;
 use crate::algorithms::onestep::mean::Mean;
 use crate::algorithms::onestep::scale::HourScale;
 use crate::algorithms::onestep::tail::Tail;
+use crate::forecast::members::cholesky;
 
 const DAY_SECS: i64 = 86_400;
 /// The interval is the median of this many steps.
 const STEPS: usize = 60;
 /// -log10 of the share of errors beyond each end of the interval.
 const EACH_END: f64 = 1.602;
-const EXPERTS: usize = 6;
-/// Experts are weighted by 1 / error^this.
-const SHARPNESS: i32 = 4;
-/// Errors further away than this are not what a row is matched with.
+const EXPERTS: usize = 8;
+/// Until their errors' covariance is known, experts are weighted by 1 / error^this.
+const SHARPNESS: i32 = 8;
+/// Days that the covariance of errors remembers, and days it takes to be believed.
+const COVARIANCE_DAYS: f64 = 21.0;
+const COVARIANCE_FROM_DAYS: f64 = 2.0;
+/// Added to the variances, as a share: experts that say the same thing are to share the weight.
+const RIDGE: f64 = 0.1;
+/// Rows count in the covariance as if their smallest error were at most so many times the best expert's mean error.
+const FENCE: f64 = 4.0;
+/// Rows that errors are remembered for at least.
 const LEAST_MEMORY: f64 = 500.0;
 
 /// A forecast with the interval that 95 % of past errors stayed in.
@@ -62,6 +70,11 @@ struct State {
     over: [Mean; 2],
     level: Mean,
     errors: [Mean; EXPERTS],
+    /// Second moments of the experts' errors, by rows, over so many rows at which all of them spoke.
+    moments: Vec<f64>,
+    moment_rows: f64,
+    /// The weights of least error; empty until known.
+    weights: Vec<f64>,
     scale: HourScale,
     tail: Tail,
 }
@@ -102,6 +115,10 @@ fn hour(local_secs: i64) -> usize {
     (local_secs.rem_euclid(DAY_SECS) / 3600) as usize
 }
 
+fn both(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    Some(0.5 * (a? + b?))
+}
+
 impl State {
     fn new(interval_secs: i64) -> Self {
         let per_day = (DAY_SECS as f64 / interval_secs as f64).max(1.0);
@@ -114,6 +131,9 @@ impl State {
             over: [Mean::default(); 2],
             level: Mean::default(),
             errors: [Mean::default(); EXPERTS],
+            moments: vec![0.0; EXPERTS * EXPERTS],
+            moment_rows: 0.0,
+            weights: Vec::new(),
             scale: HourScale::new(memory),
             tail: Tail::new(2.0 * memory, 0.03),
         }
@@ -134,11 +154,12 @@ impl State {
                     error.add((value - said).abs(), memory);
                 }
             }
+            self.compare(&ahead.said, value);
             let error = value - ahead.forecast.expected;
             self.scale.learn(hour(at), error);
             self.tail.learn(error / ahead.residual_factor);
         }
-        let bases = [self.history.day_baseline(at), self.history.week_baseline(at)];
+        let bases = self.bases(at);
         for (over, base) in self.over.iter_mut().zip(bases) {
             if let Some(base) = base {
                 over.add(value - base, (self.per_day / 2.0).max(4.0));
@@ -152,8 +173,7 @@ impl State {
     /// Forecasts the row one age later from what is known now.
     fn send(&mut self, at: i64, age_secs: i64) {
         let target = at + age_secs;
-        let day = self.history.day_baseline(target);
-        let week = self.history.week_baseline(target);
+        let [day, week] = self.bases(target);
         let lift = |base: Option<f64>, over: &Mean| base.map(|b| b + over.get().unwrap_or(0.0));
         let said = [
             day,
@@ -162,6 +182,8 @@ impl State {
             lift(week, &self.over[1]),
             self.history.newest(target),
             self.level.get(),
+            both(day, week),
+            both(lift(day, &self.over[0]), lift(week, &self.over[1])),
         ];
         let Some(expected) = self.mix(&said) else { return };
         let factor = self.scale.factor(hour(target));
@@ -171,8 +193,55 @@ impl State {
         self.ahead.push_back(Ahead { for_secs: target, said, forecast, residual_factor: factor });
     }
 
-    /// Mean weighted by 1 / error^[`SHARPNESS`]; before there are errors the first that says anything.
+    /// The day's and the week's baseline.
+    fn bases(&self, at: i64) -> [Option<f64>; 2] {
+        [self.history.day_baseline(at), self.history.week_baseline(at)]
+    }
+
+    /// Learns how the experts' errors go together, and now and then the weights that follow (Bates and Granger 1969).
+    fn compare(&mut self, said: &[Option<f64>; EXPERTS], value: f64) {
+        if said.iter().any(Option::is_none) {
+            return;
+        }
+        // A row that surprises even the closest expert is drawn in for all of them alike.
+        let closest = said.iter().flatten().map(|said| (value - said).abs()).fold(f64::INFINITY, f64::min);
+        let usual = self.errors.iter().filter_map(|error| error.get()).fold(f64::INFINITY, f64::min);
+        let share = if closest > FENCE * usual { FENCE * usual / closest } else { 1.0 };
+        let errors = said.map(|said| share * (value - said.unwrap_or(value)));
+        self.moment_rows += 1.0;
+        let memory = self.moment_rows.min(COVARIANCE_DAYS * self.per_day);
+        for (cell, k) in self.moments.iter_mut().zip(0..) {
+            *cell += (errors[k / EXPERTS] * errors[k % EXPERTS] - *cell) / memory;
+        }
+        let every = (self.per_day / 24.0).floor() + 1.0;
+        if self.moment_rows >= COVARIANCE_FROM_DAYS * self.per_day && self.moment_rows % every == 0.0 {
+            self.weigh();
+        }
+    }
+
+    /// Weights proportional to the row sums of the inverse covariance, none below zero.
+    fn weigh(&mut self) {
+        let variance = |k: usize| self.moments[k * EXPERTS + k];
+        let size = (0..EXPERTS).map(variance).sum::<f64>() / EXPERTS as f64;
+        if !(size > 0.0 && size.is_finite()) {
+            return;
+        }
+        let mut scaled: Vec<f64> = self.moments.iter().map(|cell| cell / size).collect();
+        (0..EXPERTS).for_each(|k| scaled[k * EXPERTS + k] = scaled[k * EXPERTS + k] * (1.0 + RIDGE) + 1e-9);
+        let Some(mut weights) = cholesky(scaled, vec![1.0; EXPERTS], EXPERTS) else { return };
+        weights.iter_mut().for_each(|w| *w = w.max(0.0));
+        let sum: f64 = weights.iter().sum();
+        if sum > 0.0 && sum.is_finite() {
+            self.weights = weights.iter().map(|w| w / sum).collect();
+        }
+    }
+
+    /// Weighted by the covariance of errors where it is known and all experts speak, else by 1 / error^[`SHARPNESS`];
+    /// before there are errors the first that says anything.
     fn mix(&self, said: &[Option<f64>; EXPERTS]) -> Option<f64> {
+        if !self.weights.is_empty() && said.iter().all(Option::is_some) {
+            return Some(said.iter().flatten().zip(&self.weights).map(|(said, w)| said * w).sum());
+        }
         let known = |k: usize| self.errors[k].seen() >= (self.per_day / 4.0).min(100.0);
         let error = |k: usize| self.errors[k].get().unwrap_or(0.0);
         let best =

@@ -82,9 +82,14 @@ impl DayHistory {
 
     /// Same time of day over the seven days before: without minimum and maximum from five days on, else the median.
     pub(crate) fn day_baseline(&self, local_secs: i64) -> Option<f64> {
+        self.day_baseline_within(local_secs, self.pool())
+    }
+
+    /// The same, each day the mean of so many slots to each side.
+    pub(crate) fn day_baseline_within(&self, local_secs: i64, pool: i64) -> Option<f64> {
         let at = self.index(local_secs);
         let mut seen = [0.0; 7];
-        let n = self.collect(&mut seen, (1..=7).map(|d| at - d * self.slots as i64));
+        let n = self.collect(&mut seen, pool, (1..=7).map(|d| at - d * self.slots as i64));
         let seen = &mut seen[..n];
         if n < 5 {
             return median(seen);
@@ -95,9 +100,14 @@ impl DayHistory {
 
     /// Same time of the week over the four weeks before: the median.
     pub(crate) fn week_baseline(&self, local_secs: i64) -> Option<f64> {
+        self.week_baseline_within(local_secs, self.pool())
+    }
+
+    /// The same, each week the mean of so many slots to each side.
+    pub(crate) fn week_baseline_within(&self, local_secs: i64, pool: i64) -> Option<f64> {
         let at = self.index(local_secs);
         let mut seen = [0.0; 4];
-        let n = self.collect(&mut seen, (1..=4).map(|w| at - w * 7 * self.slots as i64));
+        let n = self.collect(&mut seen, pool, (1..=4).map(|w| at - w * 7 * self.slots as i64));
         median(&mut seen[..n])
     }
 
@@ -107,9 +117,9 @@ impl DayHistory {
         (1..=7).find_map(|d| self.around(at - d * self.slots as i64, self.pool()))
     }
 
-    fn collect(&self, into: &mut [f64], at: impl Iterator<Item = i64>) -> usize {
+    fn collect(&self, into: &mut [f64], pool: i64, at: impl Iterator<Item = i64>) -> usize {
         let mut n = 0;
-        for v in at.filter_map(|index| self.around(index, self.pool())) {
+        for v in at.filter_map(|index| self.around(index, pool)) {
             into[n] = v;
             n += 1;
         }
@@ -125,5 +135,50 @@ fn median(values: &mut [f64]) -> Option<f64> {
         0 => None,
         _ if n % 2 == 1 => Some(values[half]),
         _ => Some((values[half - 1] + values[half]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(values: &[f64]) -> DayHistory {
+        let mut history = DayHistory::new(3_600);
+        for (day, value) in values.iter().enumerate() {
+            history.put(day as i64 * DAY_SECS + 7_200, *value);
+        }
+        history
+    }
+
+    #[test]
+    fn same_time_of_earlier_days() {
+        let table: [(&[f64], Option<f64>); 5] = [
+            (&[], None),
+            (&[3.0], Some(3.0)),
+            (&[3.0, 5.0], Some(4.0)),
+            (&[1.0, 2.0, 3.0, 4.0, 900.0], Some(3.0)),
+            (&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], Some(5.0)), // the seven last, without 2 and 8
+        ];
+        for (values, want) in table {
+            let at = values.len() as i64 * DAY_SECS + 7_200;
+            assert_eq!(filled(values).day_baseline(at), want, "{values:?}");
+            assert_eq!(filled(values).day_baseline(at + 3_600), None, "another hour");
+        }
+    }
+
+    #[test]
+    fn same_time_of_earlier_weeks() {
+        let values: Vec<f64> = (0..29).map(f64::from).collect();
+        // Days 28 - 7, 14, 21, 28: 21, 14, 7 and 0.
+        assert_eq!(filled(&values[..28]).week_baseline(28 * DAY_SECS + 7_200), Some(10.5));
+    }
+
+    #[test]
+    fn a_day_of_long_ago_is_not_the_day_that_took_its_place() {
+        let mut history = filled(&[1.0]);
+        history.put(29 * DAY_SECS, 2.0);
+        assert_eq!(history.newest(DAY_SECS + 7_200), None);
+        history.put(i64::MAX / 4, f64::MAX);
+        assert!(history.newest(i64::MAX / 4 + DAY_SECS).is_some_and(f64::is_finite));
     }
 }
