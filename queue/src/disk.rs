@@ -65,17 +65,20 @@ pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file as a whole: after a crash there is the old content or the new. Durable when it returns.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    replace_name(path, content)?;
+    replace_name(path, content, true)?;
     path.parent().map_or(Ok(()), sync_dir)
 }
 
-/// The same, but which of the two a power cut leaves is open until the folder is synced. Leaves nothing behind when it
+/// The same, but which of the two a power cut leaves is open until the folder is synced; without `sync` it may also leave
+/// a file that is not whole. Leaves nothing behind when it
 /// fails: a full disk must not be made fuller.
-pub(crate) fn replace_name(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_name(path: &Path, content: &[u8], sync: bool) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
-        file.sync_all()?;
+        if sync {
+            file.sync_all()?;
+        }
         std::fs::rename(&temporary, path)
     });
     if written.is_err() {

@@ -161,13 +161,21 @@ impl DayFile {
         let (mask, mut used) = (slots - 1, 0);
         for (key, slot) in entries {
             let mut i = (key >> 8) as usize & mask;
-            while u64_at(&bytes, HEADER + i * SLOT) != 0 {
+            while !matches!(u64_at(&bytes, HEADER + i * SLOT), found if found == 0 || found == key) {
                 i = (i + 1) & mask;
             }
-            write_slot(&mut bytes[HEADER + i * SLOT..HEADER + (i + 1) * SLOT], key, slot);
-            used += 1;
+            let at = HEADER + i * SLOT;
+            // A power cut can leave a key twice, of which the higher revision counts.
+            if u64_at(&bytes, at) == 0 {
+                used += 1;
+            } else if u32_at(&bytes, at + 8) >= slot.revision {
+                continue;
+            }
+            write_slot(&mut bytes[at..at + SLOT], key, slot);
         }
-        replace_name(path, &bytes)?;
+        // An empty table replaces nothing, and no checkpoint names it before it was flushed: what a power cut leaves of it
+        // is made anew, or made whole, from the frames since.
+        replace_name(path, &bytes, used > 0)?;
         Ok(Self { used, ..Self::map(path, slots)? })
     }
 }
