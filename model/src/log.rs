@@ -224,8 +224,8 @@ pub enum AppendError {
         /// The limit.
         limit: u64,
     },
-    /// The disk failed. The log refuses further appends until it is opened again, since after a failed fsync nobody
-    /// knows what is on disk.
+    /// The disk failed. A full disk refuses this batch alone: later ones are taken once there is space. After a failed
+    /// fsync nobody knows what is on disk, and the partition refuses until it is opened again.
     #[error("cannot write the log at {path}")]
     Io {
         /// The file.
