@@ -6,6 +6,12 @@
 //!   stayed a tenth below the layer, so that it does not flap.
 //! * It is resolved after n windows in a row with a value and a score below 0.5. A missing window starts the count
 //!   anew when missing data counts, and is passed over when it does not.
+//! * A value that comes late, or is corrected, for one of the last n windows takes that window's place, and the alert is
+//!   judged anew where it stands now: it may become pending, fire, rise in severity or be resolved, all told of the
+//!   newest window. What comes for an older window, or by a backfill, is judged and changes no alert. While the alert
+//!   fires, the count of calm windows is taken anew from the last n; what began it being corrected away resolves it
+//!   once all of them are calm. A late value nobody can judge stands for a calm one where there was none, and changes
+//!   nothing where there was one. A fall of severity waits for windows in their time.
 //! * A pending alert whose n windows went by without firing is resolved too, so that nobody shows it for ever; its
 //!   reason carries the note `never_fired` and no message is due.
 
@@ -26,9 +32,9 @@ pub const CLEARS_BELOW: f64 = 0.5;
 const CALM_FACTOR: u32 = 4;
 
 /// What a window means for the alert.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Signal {
-    /// It counts: outside, or missing where that counts.
+    /// It counts: outside.
     Bad {
         /// The severity it has by itself.
         severity: Severity,
@@ -41,8 +47,34 @@ pub enum Signal {
     Calm,
     /// There is a value, neither well inside nor outside.
     Uneasy,
+    /// There is no value and that counts, with this severity.
+    NoData(Severity),
     /// There is no value and that does not count.
     Unknown,
+}
+
+impl Signal {
+    fn severity(self) -> Option<Severity> {
+        match self {
+            Self::Bad { severity, .. } | Self::NoData(severity) => Some(severity),
+            Self::Calm | Self::Uneasy | Self::Unknown => None,
+        }
+    }
+
+    fn is_at_once(self) -> bool {
+        matches!(self, Self::Bad { at_once: true, .. })
+    }
+
+    fn is_missing(self) -> bool {
+        matches!(self, Self::NoData(_) | Self::Unknown)
+    }
+}
+
+/// A window taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Taken {
+    start: Timestamp,
+    signal: Signal,
 }
 
 /// A transition and what goes with it.
@@ -61,7 +93,7 @@ pub struct Change {
 /// The state of one series' alert.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlertState {
-    last: VecDeque<Option<Severity>>,
+    last: VecDeque<Taken>,
     life: Life,
 }
 
@@ -128,11 +160,7 @@ impl AlertState {
 
     /// Takes one window in; gives what changed.
     pub fn step(&mut self, window: Window, signal: Signal, rule: ForSetting) -> Option<Change> {
-        let bad = match signal {
-            Signal::Bad { severity, .. } => Some(severity),
-            Signal::Calm | Signal::Uneasy | Signal::Unknown => None,
-        };
-        self.last.push_back(bad);
+        self.last.push_back(Taken { start: window.start, signal });
         while self.last.len() > rule.n.max(1) as usize {
             self.last.pop_front();
         }
@@ -153,6 +181,36 @@ impl AlertState {
         }
     }
 
+    /// Takes a late or corrected value of the window starting at `start` in, where it is one of the last n; `now` is the
+    /// start of the newest window, `None` a value nobody can judge.
+    pub fn revise(
+        &mut self,
+        start: Timestamp,
+        signal: Option<Signal>,
+        now: Timestamp,
+        rule: ForSetting,
+    ) -> Option<Change> {
+        let at = self.last.iter().position(|taken| taken.start == start)?;
+        let before = self.last[at].signal;
+        let signal = signal.or(before.is_missing().then_some(Signal::Calm)).filter(|new| *new != before)?;
+        self.last[at].signal = signal;
+        match &mut self.life {
+            Life::Firing(firing) => {
+                firing.calm = calm_at_end(&self.last, firing.calm);
+                let change = firing.recover(rule).or_else(|| firing.worsen(signal.severity()?));
+                if change.is_some_and(|change| change.transition == Transition::Resolved) {
+                    *self = Self::default();
+                }
+                change
+            }
+            Life::Quiet => self.wait(start, now, signal, rule),
+            Life::Pending { starts_at } => {
+                let starts_at = *starts_at;
+                self.wait(starts_at, now, signal, rule)
+            }
+        }
+    }
+
     /// Ends whatever is pending or fires, because the series is judged no more.
     pub fn end(&mut self) -> Option<Change> {
         let (starts_at, severity, never_fired) = match &self.life {
@@ -165,7 +223,7 @@ impl AlertState {
     }
 
     fn worst(&self) -> Option<Severity> {
-        self.last.iter().flatten().min().copied()
+        self.last.iter().filter_map(|taken| taken.signal.severity()).min()
     }
 
     fn wait(
@@ -186,16 +244,26 @@ impl AlertState {
                 never_fired: true,
             });
         };
-        let counted = self.last.iter().flatten().count();
-        let at_once = matches!(signal, Signal::Bad { at_once: true, .. });
+        let counted = self.last.iter().filter(|taken| taken.signal.severity().is_some()).count();
         let change = |transition| Some(Change { transition, starts_at, severity, never_fired: false });
-        if at_once || counted >= rule.m.max(1) as usize && matches!(signal, Signal::Bad { .. }) {
+        let enough = counted >= rule.m.max(1) as usize && signal.severity().is_some();
+        if signal.is_at_once() || enough {
             self.life = Life::Firing(Firing::new(starts_at, now, severity));
             return change(Transition::Firing);
         }
         self.life = Life::Pending { starts_at };
         if was_pending { None } else { change(Transition::Pending) }
     }
+}
+
+/// How many windows in a row are calm at the end of the last n; `counted` where all of these are, for it may be more.
+/// Missing windows that do not count are passed over.
+fn calm_at_end(last: &VecDeque<Taken>, counted: u32) -> u32 {
+    let calm_or_unknown = |taken: &&Taken| matches!(taken.signal, Signal::Calm | Signal::Unknown);
+    let at_end = last.iter().rev().take_while(calm_or_unknown);
+    let calm = at_end.clone().filter(|taken| taken.signal == Signal::Calm).count();
+    let calm = u32::try_from(calm).unwrap_or(u32::MAX);
+    if at_end.count() == last.len() { calm.max(counted) } else { calm }
 }
 
 impl Firing {
@@ -206,24 +274,35 @@ impl Firing {
     fn step(&mut self, signal: Signal, rule: ForSetting) -> Option<Change> {
         match signal {
             Signal::Calm => self.calm += 1,
-            Signal::Bad { .. } | Signal::Uneasy => self.calm = 0,
+            Signal::Bad { .. } | Signal::NoData(_) | Signal::Uneasy => self.calm = 0,
             Signal::Unknown => {}
         }
-        if self.calm >= rule.n.max(1) {
-            return Some(self.change(Transition::Resolved));
+        let told = self.recover(rule).or_else(|| self.worsen(signal.severity()?));
+        if told.is_some() {
+            return told;
         }
         match signal {
-            Signal::Bad { severity, .. } if severity < self.severity => {
-                (self.severity, self.milder, self.worst_of_milder) = (severity, 0, Severity::P2);
-                Some(self.change(Transition::SeverityChanged))
+            Signal::Bad { tempered, .. } | Signal::NoData(tempered) if tempered > self.severity => {
+                self.ease(tempered, rule)
             }
-            Signal::Bad { tempered, .. } if tempered > self.severity => self.ease(tempered, rule),
-            Signal::Bad { .. } => {
+            Signal::Bad { .. } | Signal::NoData(_) => {
                 (self.milder, self.worst_of_milder) = (0, Severity::P2);
                 None
             }
             Signal::Calm | Signal::Uneasy | Signal::Unknown => None,
         }
+    }
+
+    fn recover(&self, rule: ForSetting) -> Option<Change> {
+        (self.calm >= rule.n.max(1)).then(|| self.change(Transition::Resolved))
+    }
+
+    fn worsen(&mut self, severity: Severity) -> Option<Change> {
+        if severity >= self.severity {
+            return None;
+        }
+        (self.severity, self.milder, self.worst_of_milder) = (severity, 0, Severity::P2);
+        Some(self.change(Transition::SeverityChanged))
     }
 
     /// Counts a milder window; falls when there were enough in a row. Windows inside neither count nor interrupt: they
@@ -248,39 +327,76 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Each letter is one window: `.` calm, `o` uneasy, `x` outside P2, `1` P1, `0` P0 (at once), `?` unknown.
-    fn run(windows: &str, m: u32, n: u32) -> String {
-        let mut state = AlertState::default();
-        let signal = |letter| match letter {
+    fn signal(letter: char) -> Option<Signal> {
+        let bad = |severity, tempered, at_once| Signal::Bad { severity, tempered, at_once };
+        Some(match letter {
             '.' => Signal::Calm,
             'o' => Signal::Uneasy,
             '?' => Signal::Unknown,
-            'x' => Signal::Bad { severity: Severity::P2, tempered: Severity::P2, at_once: false },
-            '1' => Signal::Bad { severity: Severity::P1, tempered: Severity::P1, at_once: false },
-            't' => Signal::Bad { severity: Severity::P2, tempered: Severity::P1, at_once: false },
-            _ => Signal::Bad { severity: Severity::P0, tempered: Severity::P0, at_once: true },
-        };
-        let mut out = String::new();
-        for (i, letter) in windows.chars().enumerate() {
-            let window = Window::new(Timestamp::from_secs(60 * i as i64), Duration::from_secs(60));
-            match state.step(window, signal(letter), ForSetting { m, n }) {
-                None => out.push(if state.firing_windows().is_some() {
-                    'f'
-                } else if state.is_active() {
-                    'p'
-                } else {
-                    '.'
-                }),
-                Some(change) => out.push(match (change.transition, change.never_fired) {
-                    (Transition::Pending, _) => 'P',
-                    (Transition::Firing, _) => 'F',
-                    (Transition::SeverityChanged, _) => 'S',
-                    (Transition::Resolved, true) => 'r',
-                    (Transition::Resolved, false) => 'R',
-                }),
-            }
+            'm' => Signal::NoData(Severity::P1),
+            'x' => bad(Severity::P2, Severity::P2, false),
+            '1' => bad(Severity::P1, Severity::P1, false),
+            't' => bad(Severity::P2, Severity::P1, false),
+            '0' => bad(Severity::P0, Severity::P0, true),
+            _ => return None,
+        })
+    }
+
+    fn letter(state: &AlertState, change: Option<Change>) -> char {
+        match change.map(|change| (change.transition, change.never_fired)) {
+            None if state.firing_windows().is_some() => 'f',
+            None if state.is_active() => 'p',
+            None => '.',
+            Some((Transition::Pending, _)) => 'P',
+            Some((Transition::Firing, _)) => 'F',
+            Some((Transition::SeverityChanged, _)) => 'S',
+            Some((Transition::Resolved, true)) => 'r',
+            Some((Transition::Resolved, false)) => 'R',
+        }
+    }
+
+    /// Each letter is one window: `.` calm, `o` uneasy, `x` outside P2, `1` P1, `0` P0 (at once), `?` unknown, `m` missing
+    /// where that counts; `<3x>` says that window 3 turned out to be `x`, `<3u>` that it had a value nobody can judge.
+    fn run(windows: &str, m: u32, n: u32) -> String {
+        let (mut state, rule) = (AlertState::default(), ForSetting { m, n });
+        let start = |i: i64| Timestamp::from_secs(60 * i);
+        let (mut out, mut next, mut letters) = (String::new(), 0, windows.chars());
+        while let Some(one) = letters.next() {
+            let change = if one == '<' {
+                let of = letters.next().and_then(|digit| digit.to_digit(10)).unwrap();
+                let revised = signal(letters.next().unwrap());
+                assert_eq!(letters.next(), Some('>'));
+                state.revise(start(i64::from(of)), revised, start(next - 1), rule)
+            } else {
+                next += 1;
+                let window = Window::new(start(next - 1), Duration::from_secs(60));
+                state.step(window, signal(one).unwrap(), rule)
+            };
+            out.push(letter(&state, change));
         }
         out
+    }
+
+    #[test]
+    fn a_late_value_takes_its_windows_place() {
+        for (windows, expected) in [
+            ("xx..<2x>", "PpppF"),
+            ("...<1x><1x>", "...Pp"),
+            ("xx...<1.><0.>", "Ppppppr"),
+            ("xx......<1.>", "Ppppppr.."), // no longer one of the last five
+            ("xx......<1x>", "Ppppppr.."),
+            (".....0<5.>", ".....FR"),         // what fired was wrong: over
+            ("0<0.>....", "FffffR"),           // too few windows to tell yet
+            ("xxx....<6x>.", "PpFffffff"),     // recovery starts anew
+            ("xxx....<3x>...", "PpFffffffR."), // recovery is counted from there
+            ("xxx<2.>....", "PpFffffR"),
+            ("xxx<2x><20>", "PpFfS"),
+            ("mm<0u><1u>", "Pppr"),
+            ("xx<0u>", "Ppp"),
+            ("..mmm<2.><3u><4.>", "..PpFffR"),
+        ] {
+            assert_eq!(run(windows, 3, 5), expected, "{windows}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and preview are the same fold over the same observations: `judge` first, from what was learned before, then
 //! `learn`. Expected value and band are fixed before the value is looked at.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,7 @@ pub struct Promotion {
 #[derive(Clone, Debug, Default)]
 pub struct Finding {
     /// Why it does not take part, when it does not; its score then does not count.
-    pub abstained: Option<String>,
+    pub abstained: Option<Cow<'static, str>>,
     /// Evidence over its own calibrated limit: 1 is the limit. Finite, >= 0.
     pub score: f64,
     /// Which side it points to.
@@ -153,7 +154,7 @@ pub struct Finding {
 
 impl Finding {
     /// The finding of an algorithm that does not take part.
-    pub fn abstains(why: impl Into<String>) -> Self {
+    pub fn abstains(why: impl Into<Cow<'static, str>>) -> Self {
         Self { abstained: Some(why.into()), ..Self::default() }
     }
 }

@@ -4,6 +4,7 @@
 //! `min_value`), each of which sets a finding below 1. The first admitted finding that expects a value gives the
 //! verdict its expectation and band. The reason names the largest finding, but a drift only where nothing else is outside.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use model::{Direction, Evidence, Reason, ReasonCode, Severity};
@@ -208,7 +209,7 @@ impl Evaluation {
             reason.evidence.push(Evidence {
                 algorithm: interned(name),
                 admitted: finding.abstained.is_none(),
-                abstained: finding.abstained,
+                abstained: finding.abstained.map(Cow::into_owned),
                 score: algorithms::bounded(finding.score),
                 direction: finding.direction,
                 numbers: finding.numbers,

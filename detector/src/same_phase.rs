@@ -57,7 +57,8 @@ pub struct Candidate {
     skipped: Option<(u32, u32)>,
 }
 
-/// Which earlier days are alike to a day; made once a day.
+/// Which earlier days are alike to a day; made once a day. Beside them it keeps the residuals of the phases looked at
+/// last: neighbouring windows pool nearly the same ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DayPlan {
     /// The day judged.
@@ -66,6 +67,38 @@ pub struct DayPlan {
     pub class: DayClass,
     alike: Vec<Candidate>,
     fallback: Vec<Candidate>,
+    kept: [Residuals; MOST_POOLED],
+    /// Whether `kept` is of the fallback's days.
+    kept_of_fallback: bool,
+}
+
+/// The most phases that are pooled into one scale.
+const MOST_POOLED: usize = 11;
+
+/// Residuals of one phase about its own median.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Residuals {
+    /// The phase and 1; 0: none.
+    of: u32,
+    n: u8,
+    values: [f32; WANTED],
+}
+
+impl Residuals {
+    /// Those of a phase; none where it has too few samples.
+    fn find(history: &History, days: &[Candidate], phase: u32) -> Self {
+        let mut samples = Samples::gather(history, days, phase);
+        if samples.n < FEWEST {
+            return Self { of: phase + 1, ..Self::default() };
+        }
+        let values = &mut samples.values[..samples.n];
+        stats::sort(values);
+        let middle = stats::sorted_median(values);
+        for value in values {
+            *value = crate::history::to_cell(f64::from(*value) - middle);
+        }
+        Self { of: phase + 1, n: samples.n as u8, values: samples.values }
+    }
 }
 
 impl DayPlan {
@@ -84,7 +117,30 @@ impl DayPlan {
         } else {
             Vec::new()
         };
-        Self { day, class, alike: alike(class), fallback }
+        let kept = [Residuals::default(); MOST_POOLED];
+        Self { day, class, alike: alike(class), fallback, kept, kept_of_fallback: false }
+    }
+
+    /// Forgets what was kept of a phase, because a cell of it was written: today's takes the place of one 28 days old.
+    pub fn forget(&mut self, phase: u32) {
+        let kept = &mut self.kept[phase as usize % MOST_POOLED];
+        if kept.of == phase + 1 {
+            kept.of = 0;
+        }
+    }
+
+    fn residuals(&mut self, history: &History, fell_back: bool, phase: u32) -> Residuals {
+        if self.kept_of_fallback != fell_back {
+            (self.kept, self.kept_of_fallback) = ([Residuals::default(); MOST_POOLED], fell_back);
+        }
+        let days = if fell_back { &self.fallback } else { &self.alike };
+        let kept = &mut self.kept[phase as usize % MOST_POOLED];
+        // A phase that a day skipped rests on cells of other phases, of which it would not be told.
+        let borrows = days.iter().any(|candidate| candidate.skipped.is_some());
+        if kept.of != phase + 1 || borrows {
+            *kept = Residuals::find(history, days, phase);
+        }
+        *kept
     }
 }
 
@@ -188,18 +244,16 @@ impl SamePhase {
     /// The baseline of a phase; `None` with fewer than three samples.
     pub fn find(
         history: &History,
-        plan: &DayPlan,
+        plan: &mut DayPlan,
         phase: u32,
         settings: &Settings,
         grid: Grid,
         resolution: f64,
     ) -> Option<Self> {
-        let mut days = &plan.alike;
-        let mut samples = Samples::gather(history, days, phase);
+        let mut samples = Samples::gather(history, &plan.alike, phase);
         let fell_back = samples.n < FEWEST && !plan.fallback.is_empty();
         if fell_back {
-            days = &plan.fallback;
-            samples = Samples::gather(history, days, phase);
+            samples = Samples::gather(history, &plan.fallback, phase);
         }
         if samples.n < FEWEST {
             return None;
@@ -207,57 +261,55 @@ impl SamePhase {
         let mut sorted = samples;
         stats::sort(&mut sorted.values[..samples.n]);
         let expected = stats::trimmed_mean(sorted.get(), settings.trim);
-        let (scale, scale_source) = scale(history, days, phase, settings, grid, expected, resolution);
+        let pooled = Pooled::over(history, plan, fell_back, phase, grid);
+        let (scale, scale_source) = pooled.scale(settings, expected, resolution);
         let v = stats::trimmed_variance(samples.n, settings.trim);
         Some(Self { samples, expected, scale, scale_source, v, fell_back })
     }
 }
 
 /// Residuals about each phase's own median, pooled over the neighbours.
-fn scale(
-    history: &History,
-    days: &[Candidate],
-    phase: u32,
-    settings: &Settings,
-    grid: Grid,
-    expected: f64,
-    resolution: f64,
-) -> (f64, ScaleSource) {
-    let w = pooled(grid);
-    let mut residuals = [0.0_f32; WANTED * 11];
-    let mut count = 0;
-    let mut phases_with_samples = 0_usize;
-    for neighbour in phase.saturating_sub(w)..=(phase + w).min(grid.phases - 1) {
-        let mut samples = Samples::gather(history, days, neighbour);
-        if samples.n < FEWEST {
-            continue;
+struct Pooled {
+    values: [f32; WANTED * MOST_POOLED],
+    count: usize,
+    /// Samples of a phase, on the average.
+    n: usize,
+    w: u32,
+}
+
+impl Pooled {
+    fn over(history: &History, plan: &mut DayPlan, fell_back: bool, phase: u32, grid: Grid) -> Self {
+        let w = pooled(grid);
+        let (mut values, mut count, mut phases) = ([0.0_f32; WANTED * MOST_POOLED], 0, 0_usize);
+        for neighbour in phase.saturating_sub(w)..=(phase + w).min(grid.phases - 1) {
+            let residuals = plan.residuals(history, fell_back, neighbour);
+            let n = usize::from(residuals.n);
+            values[count..count + n].copy_from_slice(&residuals.values[..n]);
+            count += n;
+            phases += usize::from(n > 0);
         }
-        phases_with_samples += 1;
-        let values = &mut samples.values[..samples.n];
-        stats::sort(values);
-        let middle = stats::sorted_median(values);
-        for value in values {
-            residuals[count] = crate::history::to_cell(f64::from(*value) - middle);
-            count += 1;
+        Self { values, count, n: count / phases.max(1), w }
+    }
+
+    fn scale(&self, settings: &Settings, expected: f64, resolution: f64) -> (f64, ScaleSource) {
+        let tiny = expected.abs() * 1e-6;
+        let mut sizes = self.values;
+        sizes[..self.count].iter_mut().for_each(|size| *size = size.abs());
+        let mad = stats::median(&mut sizes[..self.count]) * mad_factor(self.n, self.w);
+        if mad > tiny {
+            return (mad, ScaleSource::Mad);
         }
+        let mut sorted = self.values;
+        let sorted = &mut sorted[..self.count];
+        stats::sort(sorted);
+        let iqr = (stats::sorted_quantile(sorted, 0.75) - stats::sorted_quantile(sorted, 0.25)) / 1.349;
+        if iqr > tiny {
+            return (iqr, ScaleSource::Iqr);
+        }
+        let root = if settings.kind == Kind::Count { expected.max(0.0).sqrt() } else { 0.0 };
+        let floor = resolution.max(root).max(expected.abs() * 0.005);
+        (floor.max(SMALLEST_SCALE), ScaleSource::Floor)
     }
-    let residuals = &mut residuals[..count];
-    let tiny = expected.abs() * 1e-6;
-    let n = count / phases_with_samples.max(1);
-    let mut sizes = [0.0_f32; WANTED * 11];
-    sizes.iter_mut().zip(residuals.iter()).for_each(|(size, residual)| *size = residual.abs());
-    let mad = stats::median(&mut sizes[..count]) * mad_factor(n, w);
-    if mad > tiny {
-        return (mad, ScaleSource::Mad);
-    }
-    stats::sort(residuals);
-    let iqr = (stats::sorted_quantile(residuals, 0.75) - stats::sorted_quantile(residuals, 0.25)) / 1.349;
-    if iqr > tiny {
-        return (iqr, ScaleSource::Iqr);
-    }
-    let root = if settings.kind == Kind::Count { expected.max(0.0).sqrt() } else { 0.0 };
-    let floor = resolution.max(root).max(expected.abs() * 0.005);
-    (floor.max(SMALLEST_SCALE), ScaleSource::Floor)
 }
 
 /// The scale of a series that was always zero and of which nothing else is known.
@@ -292,8 +344,8 @@ mod tests {
     }
 
     fn backs(history: &History, today: i32, settings: &Settings, calendar: &Calendar) -> (Vec<i32>, bool) {
-        let plan = DayPlan::new(today, settings, calendar, Tz::UTC, grid());
-        let found = SamePhase::find(history, &plan, 600, settings, grid(), 0.0).unwrap();
+        let mut plan = DayPlan::new(today, settings, calendar, Tz::UTC, grid());
+        let found = SamePhase::find(history, &mut plan, 600, settings, grid(), 0.0).unwrap();
         (found.samples.days[..found.samples.n].iter().map(|day| today - day).collect(), found.fell_back)
     }
 
@@ -354,7 +406,7 @@ mod tests {
             let mut settings = Settings::shipped("m");
             settings.kind = kind;
             let found =
-                SamePhase::find(&history, &plan(&settings), 600, &settings, grid(), resolution).unwrap();
+                SamePhase::find(&history, &mut plan(&settings), 600, &settings, grid(), resolution).unwrap();
             (found.scale_source, (found.scale * 1000.0).round() / 1000.0)
         };
         assert_eq!(with(2, Kind::Gauge, 0.0), (ScaleSource::Iqr, 7.413));
@@ -368,10 +420,10 @@ mod tests {
         let today = day("2025-07-04");
         let mut history = History::default();
         let settings = Settings::shipped("m");
-        let plan = DayPlan::new(today, &settings, &Calendar::default(), Tz::UTC, grid());
+        let mut plan = DayPlan::new(today, &settings, &Calendar::default(), Tz::UTC, grid());
         for candidate in &plan.alike[..2] {
             history.write(candidate.day, 600, 0, 5.0, true);
         }
-        assert_eq!(SamePhase::find(&history, &plan, 600, &settings, grid(), 0.0), None);
+        assert_eq!(SamePhase::find(&history, &mut plan, 600, &settings, grid(), 0.0), None);
     }
 }

@@ -4,10 +4,17 @@
 //! before and on nothing of the window itself, that the same observations give the same verdicts and transitions
 //! whenever and wherever they are judged, and that `save` at any point followed by `load` changes nothing.
 //!
-//! Values beyond +-3.4e38 are taken as that. A window not newer than the newest one judged is late: it is judged by the algorithms that can (`baseline`,
-//! `threshold`), laid into the history where it may be learned, and leaves alert and running sums alone. When windows
-//! have come in order behind the newest one for [`NEW_ORDER_AFTER`] times, the clock that wrote the newest one was
-//! wrong, and they become the present.
+//! Values beyond +-3.4e38 are taken as that. A rate over nothing (denominator 0) is no value; one over little is judged as
+//! it stands, by the spread it had at this time of day.
+//!
+//! A window not newer than the newest one judged is late. It is judged by the algorithms that can (`baseline`,
+//! `threshold`), laid into the history where it may be learned, and leaves running sums alone. Where it is still one of
+//! the last n of `for: {m, n}` it takes its place there and the alert is judged anew (see [`crate::alert_state`]); what
+//! that leads to is told of the newest window, with the late window's numbers and the note `late`. Backfill and older
+//! windows change no alert.
+//!
+//! When windows have come in order behind the newest one for [`NEW_ORDER_AFTER`] times, the clock that wrote the newest
+//! one was wrong, and they become the present.
 //!
 //! Notes a reason may carry, beside those of the algorithms:
 //!
@@ -32,23 +39,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{
-    AlertId, AlertTransition, Labels, Origin, Reason, ReasonCode, SeriesKey, Severity, Timestamp, Verdict,
-    VerdictState, Window,
-};
+use model::{AlertTransition, Labels, Origin, SeriesKey, Severity, Timestamp, Verdict, VerdictState, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::alert_state::{AlertState, CLEARS_BELOW, Change, FIRES_AT_ONCE, Signal};
-use crate::algorithm::{Algorithm, Context, Observation, Observed};
+use crate::algorithm::{Algorithm, Observation, Observed};
 use crate::algorithms;
-use crate::calendar::{Calendar, Mark};
-use crate::civil::{self, Grid, Place};
+use crate::calendar::Calendar;
+use crate::civil::{self, Grid};
 use crate::evaluator::{self, Evaluation, Found};
 use crate::history::{History, to_cell};
 use crate::interval::IntervalFinder;
-use crate::same_phase::{DayPlan, SamePhase};
-use crate::settings::{NoDataSetting, Settings};
+use crate::same_phase::DayPlan;
+use crate::settings::{Kind, NoDataSetting, Settings};
 use crate::state;
+
+mod scene;
+mod telling;
+
+use scene::Scene;
+use telling::alert_labels;
 
 /// The severity of missing data where none is fixed.
 const NO_DATA_SEVERITY: Severity = Severity::P1;
@@ -56,7 +66,7 @@ const NO_DATA_SEVERITY: Severity = Severity::P1;
 /// So many windows in order behind the newest one become the present.
 pub const NEW_ORDER_AFTER: u32 = 60;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What an observation led to.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,17 +114,6 @@ struct Behind {
 struct Saved {
     memory: Memory,
     algorithms: Vec<(String, Vec<u8>)>,
-}
-
-/// Where a window stands and what is expected there.
-#[derive(Debug)]
-struct Scene {
-    interval: Duration,
-    grid: Grid,
-    place: Place,
-    mark: Mark,
-    same_phase: Option<SamePhase>,
-    plan: DayPlan,
 }
 
 impl SeriesJudge {
@@ -171,42 +170,21 @@ impl SeriesJudge {
 
     /// Judges an observation from what was learned before, then learns it. See the module for late windows.
     pub fn observe(&mut self, observation: &Observation) -> Judged {
-        let observation = &tamed(observation);
+        let observation = &tamed(observation, self.settings.kind);
         let late = self.is_late(observation.window.start);
         self.find_interval(observation, late);
-        let scene = self.scene(observation);
+        let mut scene = self.scene(observation);
         let frozen = self.frozen(observation.window);
         let do_not_learn = frozen || scene.mark.promotion.is_some() || scene.mark.excluded.is_some();
         let found = self.judge(&scene, observation, do_not_learn, late, self.explain);
         let evaluation =
             evaluator::evaluate(&found, observation.number(), &self.settings, self.memory.alert.severity());
-        let change = if late { None } else { self.step(observation, &evaluation) };
+        let change =
+            if late { self.revise(observation, &evaluation) } else { self.step(observation, &evaluation) };
         let judged = self.verdict(&scene, observation, &evaluation, found, change, (do_not_learn, late));
-        self.learn(&scene, observation, &judged.verdict, late);
+        self.learn(&mut scene, observation, &judged.verdict, late);
         self.plan = Some(scene.plan);
         judged
-    }
-
-    /// The alert as it stands, told as the transition that would bring a newcomer up to date; `None` when nothing is
-    /// pending or fires.
-    pub fn standing(&self) -> Option<AlertTransition> {
-        let change = self.memory.alert.standing()?;
-        let start = self.memory.newest.unwrap_or(change.starts_at);
-        let window = Window::new(start, self.interval().unwrap_or_default());
-        let observation = Observation { window, origin: Origin::Live, revision: 0, value: Observed::Absent };
-        let reason = Reason { version: 1, code: ReasonCode::NoData, ..Reason::default() };
-        Some(self.transition(&self.blank(&observation, reason), change))
-    }
-
-    /// Ends whatever is pending or fires, because the series is judged no more; `None` when nothing is.
-    pub fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
-        let change = self.memory.alert.end()?;
-        let observation = Observation { window, origin, revision: 0, value: Observed::Absent };
-        let notes = vec!["series_gone".to_owned()];
-        let reason = Reason { version: 1, code: ReasonCode::NoData, notes, ..Reason::default() };
-        let verdict = self.blank(&observation, reason);
-        let transitions = vec![self.transition(&verdict, change)];
-        Some(Judged { verdict, transitions })
     }
 
     /// Whether a window is behind the newest one; notices when such windows have become the present.
@@ -246,17 +224,17 @@ impl SeriesJudge {
     fn scene(&mut self, observation: &Observation) -> Scene {
         let window = observation.window;
         let interval = self.interval().unwrap_or_else(|| window.length()).max(Duration::from_millis(1));
-        let grid = Grid::new(interval);
-        let zone = self.settings.timezone;
-        let place = civil::locate(window.start, zone, grid);
-        let plan = self.plan.take().filter(|plan| plan.day == place.day);
-        let plan =
-            plan.unwrap_or_else(|| DayPlan::new(place.day, &self.settings, &self.calendar, zone, grid));
-        let mark = self.calendar.mark(&self.settings, place.day, place.second);
+        let plan = self.plan.take();
         let memory = &self.memory;
-        let same_phase =
-            SamePhase::find(&memory.history, &plan, place.phase, &self.settings, grid, memory.resolution);
-        Scene { interval, grid, place, mark, same_phase, plan }
+        Scene::new(
+            window.start,
+            interval,
+            &self.settings,
+            &self.calendar,
+            plan,
+            &memory.history,
+            memory.resolution,
+        )
     }
 
     /// Whether the window lies in the first `freeze_max` of a firing run.
@@ -286,137 +264,37 @@ impl SeriesJudge {
             .collect()
     }
 
-    /// The severity of a score.
-    fn severity(&self, score: f64) -> Severity {
-        let layers = self.settings.layers;
-        self.settings.severity.unwrap_or(match score {
-            s if s >= layers.p0 => Severity::P0,
-            s if s >= layers.p1 => Severity::P1,
-            _ => Severity::P2,
-        })
+    /// What a window means for the alert.
+    fn signal(&self, observation: &Observation, evaluation: &Evaluation) -> Signal {
+        let score = evaluation.paging_score;
+        let no_data = self.settings.severity.unwrap_or(NO_DATA_SEVERITY);
+        match observation.number() {
+            None if self.settings.no_data == NoDataSetting::Alert => Signal::NoData(no_data),
+            None => Signal::Unknown,
+            Some(_) if score >= 1.0 => Signal::Bad {
+                severity: self.severity(score),
+                tempered: self.severity(score * 1.1),
+                at_once: score >= FIRES_AT_ONCE,
+            },
+            Some(_) if evaluation.score < CLEARS_BELOW => Signal::Calm,
+            Some(_) => Signal::Uneasy,
+        }
     }
 
     fn step(&mut self, observation: &Observation, evaluation: &Evaluation) -> Option<Change> {
-        let score = evaluation.paging_score;
-        let bad = |severity, tempered, at_once| Signal::Bad { severity, tempered, at_once };
-        let no_data = self.settings.severity.unwrap_or(NO_DATA_SEVERITY);
-        let signal = match observation.number() {
-            None if self.settings.no_data == NoDataSetting::Alert => bad(no_data, no_data, false),
-            None => Signal::Unknown,
-            Some(_) if score >= 1.0 => {
-                bad(self.severity(score), self.severity(score * 1.1), score >= FIRES_AT_ONCE)
-            }
-            Some(_) if evaluation.score < CLEARS_BELOW => Signal::Calm,
-            Some(_) => Signal::Uneasy,
-        };
+        let signal = self.signal(observation, evaluation);
         self.memory.alert.step(observation.window, signal, self.settings.for_)
     }
 
-    fn verdict(
-        &self,
-        scene: &Scene,
-        observation: &Observation,
-        evaluation: &Evaluation,
-        found: Vec<Found>,
-        change: Option<Change>,
-        (do_not_learn, late): (bool, bool),
-    ) -> Judged {
-        let has_value = observation.number().is_some();
-        let firing = !late && self.memory.alert.firing_windows().is_some();
-        let told = self.explain || change.is_some() || firing || evaluation.score >= 0.8;
-        let mut reason = if told {
-            let found =
-                if self.explain { found } else { self.judge(scene, observation, do_not_learn, late, true) };
-            evaluation.reason(found, has_value)
-        } else {
-            evaluation.brief(&found, has_value)
-        };
-        self.annotate(&mut reason, scene, observation.window, firing, late);
-        let verdict = Verdict {
-            state: state_of(has_value, firing, evaluation),
-            value: evaluation.value,
-            expected: evaluation.expected,
-            lower: evaluation.lower,
-            upper: evaluation.upper,
-            forecast: evaluation.forecast,
-            prev_week: self.memory.history.seen(scene.place.day - 7, scene.place.phase).map(f64::from),
-            deviation_pct: evaluation.deviation_pct,
-            score: evaluation.score,
-            severity: change.map_or_else(|| self.severity_now(has_value, evaluation.score), |c| c.severity),
-            ..self.blank(observation, reason)
-        };
-        let mut transitions = Vec::new();
-        if let Some(change) = change {
-            transitions.push(self.transition(&verdict, change));
-        }
-        Judged { verdict, transitions }
+    /// Lets a late value take its window's place in the alert's last n.
+    fn revise(&mut self, observation: &Observation, evaluation: &Evaluation) -> Option<Change> {
+        let now = self.memory.newest.filter(|_| observation.origin != Origin::Backfill)?;
+        observation.number()?;
+        let signal = evaluation.can_judge.then(|| self.signal(observation, evaluation));
+        self.memory.alert.revise(observation.window.start, signal, now, self.settings.for_)
     }
 
-    fn severity_now(&self, has_value: bool, score: f64) -> Severity {
-        if has_value { self.severity(score) } else { self.settings.severity.unwrap_or(NO_DATA_SEVERITY) }
-    }
-
-    fn annotate(&self, reason: &mut Reason, scene: &Scene, window: Window, firing: bool, late: bool) {
-        let mark = &scene.mark;
-        reason.notes.extend(mark.promotion.as_ref().map(|p| format!("promotion:{}", p.name)));
-        reason.notes.extend(mark.excluded.as_ref().map(|name| format!("excluded:{name}")));
-        if firing && !self.frozen(window) {
-            reason.notes.push("new_level?".into());
-        }
-        if late {
-            reason.notes.push("late".into());
-        }
-    }
-
-    /// A verdict of a window of which nothing is known.
-    fn blank(&self, observation: &Observation, reason: Reason) -> Verdict {
-        Verdict {
-            series: self.series.clone(),
-            window: observation.window,
-            revision: observation.revision,
-            origin: observation.origin,
-            state: VerdictState::Missing,
-            value: None,
-            expected: None,
-            lower: None,
-            upper: None,
-            forecast: None,
-            prev_week: None,
-            deviation_pct: None,
-            score: 0.0,
-            severity: self.severity(0.0),
-            reason,
-            config_revision: self.settings.config_revision,
-        }
-    }
-
-    fn transition(&self, verdict: &Verdict, change: Change) -> AlertTransition {
-        let mut reason = verdict.reason.clone();
-        if change.never_fired {
-            reason.notes.push("never_fired".into());
-        }
-        let fingerprint = SeriesKey::new(self.series.metric.clone(), self.labels.clone()).fingerprint();
-        AlertTransition {
-            id: AlertId { fingerprint, starts_at: change.starts_at },
-            series: self.series.clone(),
-            labels: self.labels.clone(),
-            transition: change.transition,
-            severity: change.severity,
-            window: verdict.window,
-            origin: verdict.origin,
-            value: verdict.value,
-            expected: verdict.expected,
-            lower: verdict.lower,
-            upper: verdict.upper,
-            deviation_pct: verdict.deviation_pct,
-            score: verdict.score,
-            info: self.settings.info.clone(),
-            reason: Arc::new(reason),
-            config_revision: verdict.config_revision,
-        }
-    }
-
-    fn learn(&mut self, scene: &Scene, observation: &Observation, verdict: &Verdict, late: bool) {
+    fn learn(&mut self, scene: &mut Scene, observation: &Observation, verdict: &Verdict, late: bool) {
         let marked = scene.mark.promotion.is_some() || scene.mark.excluded.is_some();
         let do_not_learn = marked || self.frozen(observation.window);
         let firing = self.memory.alert.firing_windows();
@@ -436,6 +314,7 @@ impl SeriesJudge {
         }
         let place = scene.place;
         self.memory.history.write(place.day, place.phase, place.nth, value, !do_not_learn);
+        scene.plan.forget(place.phase);
     }
 
     /// Keeps the smallest step between neighbours: what the numbers resolve.
@@ -474,61 +353,15 @@ impl SeriesJudge {
     }
 }
 
-impl Scene {
-    fn context<'a>(
-        &'a self,
-        settings: &Arc<Settings>,
-        history: &'a History,
-        firing_windows: Option<u32>,
-        do_not_learn: bool,
-    ) -> Context<'a> {
-        let promotion = self.mark.promotion.as_ref();
-        let (factor, widen): (f64, f64) = promotion.map_or((1.0, 1.0), |p| (p.factor, p.widen));
-        let same_phase = self.same_phase.as_ref();
-        Context {
-            settings: settings.clone(),
-            zone: settings.timezone,
-            interval: self.interval,
-            day: self.place.day,
-            phase: self.place.phase,
-            day_class: self.plan.class,
-            promotion: promotion.cloned(),
-            firing_windows,
-            do_not_learn,
-            baseline: same_phase.map(|same| same.expected * factor),
-            scale: same_phase.map(|same| same.scale * (1.0 + same.v).sqrt() * widen),
-            same_phase,
-            grid: self.grid,
-            history,
-            explain: false,
-        }
-    }
-}
-
-/// A value no larger than a cell can hold, so that its square is a number too.
-fn tamed(observation: &Observation) -> Observation {
+/// A value no larger than a cell can hold, so that its square is a number too; a share of nothing is no value.
+fn tamed(observation: &Observation, kind: Kind) -> Observation {
     let mut tamed = observation.clone();
-    if let Observed::Value { value, .. } = &mut tamed.value {
+    if let Observed::Value { value, ratio } = &mut tamed.value {
         let largest = f64::from(f32::MAX);
         *value = if value.is_nan() { 0.0 } else { value.clamp(-largest, largest) };
+        if kind == Kind::Rate && ratio.is_some_and(|ratio| ratio.denominator == 0.0) {
+            tamed.value = Observed::Absent;
+        }
     }
     tamed
-}
-
-fn state_of(has_value: bool, firing: bool, evaluation: &Evaluation) -> VerdictState {
-    match (has_value, firing) {
-        (false, _) => VerdictState::Missing,
-        (true, true) => VerdictState::Firing,
-        (true, false) if !evaluation.can_judge => VerdictState::Learning,
-        (true, false) if evaluation.score >= 1.0 => VerdictState::Outside,
-        (true, false) => VerdictState::Normal,
-    }
-}
-
-/// The label set matchers see: `alertname` (the metric's name), `metric`, the series' labels, `owner` when set.
-fn alert_labels(series: &SeriesKey, settings: &Settings) -> Labels {
-    let metric = series.metric.clone();
-    let own =
-        [("alertname", metric.clone()), ("metric", metric), ("owner", settings.info.owner.as_str().into())];
-    series.labels.with(own)
 }

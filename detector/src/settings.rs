@@ -87,7 +87,8 @@ impl Default for ForSetting {
     }
 }
 
-/// Fixed limits beside the learned ones.
+/// Fixed limits beside the learned ones. Someone wrote them down, so they are meant: `direction`, `min_deviation_pct` and
+/// `min_value` do not touch them, and a value above `above` is outside where `direction` is `below`, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {

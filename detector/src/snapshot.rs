@@ -1,7 +1,7 @@
 //! The engine's state as bytes.
 //!
 //! ```text
-//! magic "TMDETSN1" | u32 LE CRC-32 of the rest | postcard: [series]
+//! magic "TMDETSN2" | u32 LE CRC-32 of the rest | postcard: [series]
 //! ```
 //!
 //! A series carries the sampling it was learned under, so that a changed interval, kind or zone starts anew.
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Judging, Ledger};
 use crate::settings::{Kind, Settings};
 
-const MAGIC: &[u8; 8] = b"TMDETSN1";
+const MAGIC: &[u8; 8] = b"TMDETSN2";
 
 /// What of the settings decides whether a learned state still fits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

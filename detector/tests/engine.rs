@@ -167,6 +167,28 @@ fn a_late_row_replaces_the_zero_that_stood_for_it_and_zeros_are_not_seen() {
     assert_eq!(engine.stats().series, 1);
 }
 
+/// What came late takes the place of the miss that stood for it, and is told of the newest window.
+#[test]
+fn late_values_end_the_alert_their_absence_made() {
+    let late = |minute, origin| Tick { origin, ..rows(minute, &[("app", 5.0)]) };
+    for (misses, origin, expected) in [
+        (2, Origin::Live, vec![(1, 'P'), (4, 'r')]),
+        (3, Origin::Live, vec![(1, 'P'), (3, 'F'), (5, 'R')]),
+        (3, Origin::Backfill, vec![(1, 'P'), (3, 'F')]),
+    ] {
+        let mut engine = Engine::new(config(|_| {}));
+        let mut judged = engine.tick(&rows(0, &[("app", 5.0)]));
+        judged.extend(engine.tick(&miss(1, misses)));
+        for minute in 1 + i64::from(misses)..3 + i64::from(misses) {
+            judged.extend(engine.tick(&rows(minute, &[("app", 5.0)])));
+        }
+        for minute in 1..=i64::from(misses) {
+            judged.extend(engine.tick(&late(minute, origin)));
+        }
+        assert_eq!(support::told(&judged), expected, "{misses} {origin:?}");
+    }
+}
+
 #[test]
 fn what_was_judged_is_not_judged_again_but_a_revision_is() {
     let mut engine = Engine::new(config(|_| {}));

@@ -61,6 +61,51 @@ fn loading_at_any_point_changes_nothing() {
     }
 }
 
+/// Late and corrected windows among the others, some of them wild.
+#[test]
+fn loading_changes_nothing_for_late_windows_either() {
+    let settings = everything(Kind::Gauge, Some(Duration::from_secs(900)));
+    let observations = series(Kind::Gauge, 12, 15, 11);
+    let (mut whole, mut broken) = (judge(settings.clone()), judge(settings.clone()));
+    let mut random = Random::new(3);
+    let mut by_late = 0;
+    for (i, observation) in observations.iter().enumerate() {
+        let mut feed = vec![observation.clone()];
+        while i > 8 && random.uniform() < 0.15 {
+            let mut late = observations[i - (random.uniform() * 7.0) as usize].clone();
+            let corrected = 200.0 * random.uniform() * if random.uniform() < 0.2 { 20.0 } else { 1.0 };
+            (late.revision, late.value) = (1, Observed::Value { value: corrected, ratio: None });
+            feed.push(late);
+        }
+        for (j, observation) in feed.iter().enumerate() {
+            if random.uniform() < 0.05 {
+                let bytes = broken.save();
+                broken = judge(settings.clone());
+                broken.load(&bytes).unwrap();
+            }
+            let (a, b) = (whole.observe(observation), broken.observe(observation));
+            assert_eq!(a, b, "{i}");
+            by_late += if j > 0 { a.transitions.len() } else { 0 };
+            assert!(a.transitions.iter().all(|t| Some(t.window.start) == whole.newest()));
+        }
+    }
+    assert!(by_late > 3, "{by_late}");
+}
+
+#[test]
+fn a_share_of_nothing_is_no_value() {
+    for (kind, denominator, state) in [
+        (Kind::Rate, 0.0, VerdictState::Missing),
+        (Kind::Rate, 1.0, VerdictState::Learning),
+        (Kind::Gauge, 0.0, VerdictState::Learning),
+    ] {
+        let ratio = Some(Ratio { numerator: 0.0, denominator });
+        let observation = Observation { value: Observed::Value { value: 0.0, ratio }, ..value(0, 0.0) };
+        let judged = judge(support::settings(kind)).observe(&observation);
+        assert_eq!(judged.verdict.state, state, "{kind:?} {denominator}");
+    }
+}
+
 #[test]
 fn a_backtest_is_what_live_judging_said() {
     let settings = everything(Kind::Gauge, Some(Duration::from_secs(900)));

@@ -12,7 +12,7 @@ use model::Verdict;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{SMALL_COUNT, count_judges};
+use super::count_judges;
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
 use crate::limit::{Calibrated, LearnedLimit, Rule};
@@ -84,10 +84,10 @@ impl Algorithm for Baseline {
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {
         let Some((same, (expected, scale))) = context.same_phase.zip(context.baseline.zip(context.scale))
         else {
-            return Finding::abstains(format!("fewer than {FEWEST} earlier days at this time of day"));
+            return Finding::abstains("fewer than 3 earlier days at this time of day");
         };
         if count_judges(context) {
-            return Finding::abstains(format!("counts below {SMALL_COUNT} are judged by `count`"));
+            return Finding::abstains("counts below 30 are judged by `count`");
         }
         let Calibrated { limit, extrapolated } = self.limit(context);
         let half = limit * scale;

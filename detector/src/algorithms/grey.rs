@@ -11,6 +11,7 @@
 //! `interval_lower`, `interval_upper` (95 % split conformal over the last 60 errors), `mae`, `mae_with`, `mae_without`,
 //! `weight`, `limit`, `z`. Notes: `grey_in` (it takes part).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use model::Verdict;
@@ -64,6 +65,35 @@ pub struct Grey {
     newest_end: Option<i64>,
     #[serde(skip)]
     fitted: Option<Result<Gm11, Refusal>>,
+    #[serde(skip)]
+    standing: Standing,
+}
+
+/// What follows from the errors remembered: made anew whenever these change.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// 1 / MAE^2 of each expert.
+    weights: [f64; 3],
+    takes_part: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { weights: [1.0; 3], takes_part: false }
+    }
+}
+
+impl Standing {
+    fn of(errors: &[VecDeque<f32>; 3], combined: &[VecDeque<f32>; 2]) -> Self {
+        let mut standing = Self::default();
+        for (weight, errors) in standing.weights.iter_mut().zip(errors) {
+            let mae = mean(errors).max(1e-6);
+            *weight = if errors.is_empty() { 1.0 } else { 1.0 / (mae * mae) };
+        }
+        let [without, with] = combined;
+        standing.takes_part = with.len() >= PROBATION && mean(with) < BETTER * mean(without);
+        standing
+    }
 }
 
 /// Makes one.
@@ -99,7 +129,9 @@ fn fit(ratios: &VecDeque<f32>) -> Result<Gm11, Refusal> {
 }
 
 fn mean(values: &VecDeque<f32>) -> f64 {
-    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len().max(1) as f64
+    let (older, newer) = values.as_slices();
+    let sum = |part: &[f32], from: f64| part.iter().fold(from, |sum, v| sum + f64::from(*v));
+    sum(newer, sum(older, 0.0)) / values.len().max(1) as f64
 }
 
 /// The forecasts of one window by baseline, baseline x ratio and grey.
@@ -123,18 +155,9 @@ impl Grey {
         self.fitted.as_ref().map_or(Err(&Refusal::TooFew(0)), Result::as_ref)
     }
 
-    fn weights(&self) -> [f64; 3] {
-        let mut weights = [0.0; 3];
-        for (weight, errors) in weights.iter_mut().zip(&self.errors) {
-            let mae = mean(errors).max(1e-6);
-            *weight = if errors.is_empty() { 1.0 } else { 1.0 / (mae * mae) };
-        }
-        weights
-    }
-
     /// The combinations without and with grey.
     fn combine(&self, forecasts: &[f64; 3]) -> [f64; 2] {
-        let weights = self.weights();
+        let weights = self.standing.weights;
         let over = |count: usize| {
             let total: f64 = weights[..count].iter().sum();
             forecasts[..count].iter().zip(&weights).map(|(f, w)| f * w).sum::<f64>() / total
@@ -143,8 +166,7 @@ impl Grey {
     }
 
     fn takes_part(&self) -> bool {
-        let [without, with] = &self.combined;
-        with.len() >= PROBATION && mean(with) < BETTER * mean(without)
+        self.standing.takes_part
     }
 
     /// Half-width that covers 95 % of the last errors, in units of the scale.
@@ -160,7 +182,7 @@ impl Grey {
         let Ok(gm) = self.model() else { return };
         let forecast = experts.forecasts[2];
         let half = self.conformal().map_or(f64::NAN, |half| half * experts.scale);
-        let weights = self.weights();
+        let weights = self.standing.weights;
         let quality = gm.quality();
         finding.numbers = numbers([
             ("a", gm.a),
@@ -210,10 +232,12 @@ impl Algorithm for Grey {
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {
         let Some(experts) = self.experts(context) else {
             return Finding::abstains(match self.model() {
-                _ if context.baseline.is_none() => "no baseline to deseasonalise by".to_owned(),
-                Err(refusal) => refusal.to_string(),
-                Ok(gm) if !gm.forecasts() => format!("growth of {:.2} a window: no forecast holds", -gm.a),
-                Ok(_) => "the baseline is zero".to_owned(),
+                _ if context.baseline.is_none() => Cow::Borrowed("no baseline to deseasonalise by"),
+                Err(refusal) => refusal.to_string().into(),
+                Ok(gm) if !gm.forecasts() => {
+                    format!("growth of {:.2} a window: no forecast holds", -gm.a).into()
+                }
+                Ok(_) => "the baseline is zero".into(),
             });
         };
         let [without, with] = self.combine(&experts.forecasts);
@@ -233,10 +257,10 @@ impl Algorithm for Grey {
             ..Finding::default()
         };
         if !self.takes_part() {
-            finding.abstained = Some("it does not lower the recent loss".to_owned());
+            finding.abstained = Some("it does not lower the recent loss".into());
         } else if count_judges(context) {
-            finding.abstained = Some("small counts are judged by `count`".to_owned());
-        } else {
+            finding.abstained = Some("small counts are judged by `count`".into());
+        } else if context.tells(finding.score) {
             finding.notes.push("grey_in".to_owned());
         }
         if context.explain {
@@ -263,6 +287,7 @@ impl Algorithm for Grey {
             if !firing {
                 self.errors.iter_mut().zip(&experts.forecasts).for_each(|(e, f)| remember(e, error(*f)));
                 self.combined.iter_mut().zip(&combined).for_each(|(e, f)| remember(e, error(*f)));
+                self.standing = Standing::of(&self.errors, &self.combined);
             }
             let z = (y - centre) / experts.scale;
             let size = if super::counts(context.settings.direction, super::side(z)) { z.abs() } else { 0.0 };
@@ -292,6 +317,7 @@ impl Algorithm for Grey {
         }
         *self = loaded;
         self.fitted = Some(fit(&self.ratios));
+        self.standing = Standing::of(&self.errors, &self.combined);
         Ok(())
     }
 }
