@@ -1,0 +1,116 @@
+//! Observations judged a second on one core, and what a series keeps in memory.
+//!
+//! `cargo bench -p detector --bench judge [-- SERIES]`. Each series is a business number of one-minute windows with a
+//! wave of the day, quieter weekends and noise (drawn beforehand). Every series first learns three weeks of minutes; measured is the day after them, minute by minute over all series, as
+//! live judging meets it. Time is the processor time of this one thread (`/proc/thread-self/schedstat`), so that other
+//! work on the machine does not count; memory is the growth of the resident set.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use detector::algorithm::{Observation, Observed};
+use detector::settings::{Kind, Settings};
+use detector::{Calendar, SeriesJudge};
+use model::{Labels, Origin, SeriesKey, Window};
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use support::{Random, level, start};
+
+const LEARNED_DAYS: i64 = 21;
+const DAY: i64 = 1_440;
+
+/// Processor time this thread has used, in seconds.
+fn processor_secs() -> f64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos: f64 = stat.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
+    nanos / 1e9
+}
+
+/// Resident memory, in bytes.
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages * 4_096
+}
+
+fn settings(kind: Kind, algorithms: &[&str]) -> Arc<Settings> {
+    let mut settings = Settings::shipped("orders");
+    settings.kind = kind;
+    settings.interval = Some(Duration::from_secs(60));
+    settings.algorithms = algorithms.iter().map(|name| (*name).to_owned()).collect();
+    Arc::new(settings)
+}
+
+fn observation(minute: i64, value: f64) -> Observation {
+    let window = Window::new(start(minute), Duration::from_secs(60));
+    Observation { window, origin: Origin::Live, revision: 0, value: Observed::Value { value, ratio: None } }
+}
+
+struct Fleet {
+    judges: Vec<SeriesJudge>,
+    /// Numbers drawn beforehand, so that drawing them is not measured.
+    noise: Vec<f64>,
+    kind: Kind,
+}
+
+impl Fleet {
+    fn new(series: usize, kind: Kind, algorithms: &[&str]) -> Self {
+        let settings = settings(kind, algorithms);
+        let judge = |i: usize| {
+            let key = SeriesKey::new("orders", Labels::new([("channel", i.to_string().as_str())]));
+            SeriesJudge::new(key, settings.clone(), Arc::new(Calendar::default()))
+        };
+        let mut random = Random::new(7);
+        let draw = |i: usize| match kind {
+            Kind::Count => random.poisson(4.0 * level((i % 1_440) as i64)),
+            Kind::Gauge | Kind::Rate => 3.0 * random.gaussian(),
+        };
+        let noise = (0..1_440 * 67).map(draw).collect();
+        Self { judges: (0..series).map(judge).collect(), noise, kind }
+    }
+
+    fn minute(&mut self, minute: i64) {
+        let usual = if self.kind == Kind::Count { 0.0 } else { 100.0 * level(minute) };
+        let days = self.noise.len() / 1_440;
+        for (i, judge) in self.judges.iter_mut().enumerate() {
+            let day = (minute as usize / 1_440 * 31 + i * 7) % days;
+            let value = usual + self.noise[day * 1_440 + minute as usize % 1_440];
+            std::hint::black_box(judge.observe(&observation(minute, value)));
+        }
+    }
+}
+
+fn measure(name: &str, kind: Kind, algorithms: &[&str], series: usize) {
+    let before = resident();
+    let mut fleet = Fleet::new(series, kind, algorithms);
+    for minute in 0..LEARNED_DAYS * DAY {
+        fleet.minute(minute);
+    }
+    let memory = resident().saturating_sub(before) / series;
+    let begun = processor_secs();
+    for minute in LEARNED_DAYS * DAY..(LEARNED_DAYS + 1) * DAY {
+        fleet.minute(minute);
+    }
+    let secs = processor_secs() - begun;
+    let judged = series as f64 * DAY as f64;
+    let saved = fleet.judges.first().map_or(0, |judge| judge.save().len());
+    println!(
+        "{name:<28} {:>9.0} observations/s  {:>6.2} us each  {:>8} B resident/series  {saved:>8} B saved/series",
+        judged / secs,
+        1e6 * secs / judged,
+        memory
+    );
+}
+
+fn main() {
+    let series = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(20);
+    measure("baseline + grey", Kind::Gauge, &["baseline", "grey"], series);
+    for only in ["baseline", "grey", "cusum", "onestep"] {
+        measure(&format!("  {only} alone"), Kind::Gauge, &[only], series);
+    }
+    measure("all shipped, gauge", Kind::Gauge, &[], series);
+    measure("all shipped, small counts", Kind::Count, &[], series);
+}
