@@ -1,13 +1,13 @@
 // Charts, drawn as SVG from arrays [time, value, expected, lower, upper, state, forecast, last week].
 
-import { dayAndTime, el, number, svg, t, timeOfDay, unitText, weekdayTime } from "./format.js";
+import { dayAndTime, el, isShare, number, svg, t, timeOfDay, unitText, weekdayTime } from "./format.js";
 
 export const T = 0, VALUE = 1, EXPECTED = 2, LOWER = 3, UPPER = 4, STATE = 5, FORECAST = 6, WEEK = 7;
 const MISSING = 2, OUTSIDE = 3, FIRING = 4;
 const known = (number) => number !== null && number !== undefined;
 
 /** Smallest and largest of what is drawn, with a margin; counts keep zero in sight when it is near. */
-function extent(points, columns) {
+function extent(points, columns, unit) {
   let low = Infinity, high = -Infinity;
   for (const point of points) {
     for (const column of columns) {
@@ -18,7 +18,9 @@ function extent(points, columns) {
   if (low > high) return [0, 1];
   if (low === high) return low === 0 ? [0, 1] : [low - Math.abs(low) * 0.1, high + Math.abs(high) * 0.1];
   if (low >= 0 && low < (high - low) * 0.6) low = 0;
-  return [low, high + (high - low) * 0.06];
+  const top = high + (high - low) * 0.06;
+  // A band may reach beyond what a share can be; the axis does not.
+  return isShare(unit) ? [Math.max(low, 0), Math.min(top, 1)] : [low, top];
 }
 
 /** Stretches of points without a gap in `columns` or in time. */
@@ -86,16 +88,16 @@ function outsideBand(point) {
 }
 
 /** A card's small chart. Its text is on the card, so it is hidden from readers. */
-export function spark(host, points, interval, now) {
+export function spark(host, points, { interval, unit, now }) {
   const width = Math.max(80, host.clientWidth), height = 64;
   const shown = 2 * 3600 * 1000;
   const last = points.length ? Math.max(points[points.length - 1][T] + interval, now - interval) : now;
   const first = last - shown;
   const seen = points.filter((p) => p[T] >= first);
-  const [low, high] = extent(seen, [VALUE, LOWER, UPPER, EXPECTED]);
+  const [low, high] = extent(seen, [VALUE, LOWER, UPPER, EXPECTED], unit);
   const box = { left: 0, right: width, top: 3, bottom: height - 3 };
   const x = (at) => ((at - first) / shown) * (width - 4);
-  const y = (value) => box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top);
+  const y = (value) => Math.min(height, Math.max(0, box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top)));
   const tip = [...seen].reverse().find((p) => known(p[VALUE]));
   host.replaceChildren(svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true", class: "spark" },
     ...layers(seen, x, y, box, interval, 1.7),
@@ -133,7 +135,7 @@ export function chart(host, legend, points, options) {
   const width = Math.max(280, host.clientWidth), height = width < 520 ? 240 : 320;
   const box = { left: 54, right: width - 10, top: 10, bottom: height - 26 };
   const first = points[0][T], last = points[points.length - 1][T] + interval;
-  const [low, high] = extent(points, [VALUE, LOWER, UPPER, EXPECTED, WEEK]);
+  const [low, high] = extent(points, [VALUE, LOWER, UPPER, EXPECTED, WEEK], unit);
   const x = (at) => box.left + ((at - first) / (last - first)) * (box.right - box.left);
   const y = (value) => Math.min(box.bottom, Math.max(box.top, box.bottom - ((value - low) / (high - low)) * (box.bottom - box.top)));
   const long = last - first > 36 * 3600 * 1000;

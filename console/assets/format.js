@@ -75,10 +75,12 @@ export function span(ms) {
 /** Shares are kept as 0..1 and shown as percentages; currency signs stand in front. The same rules as in `format.rs`. */
 const SHARES = ["ratio", "percentunit", "rate"], PERCENT = ["%", "percent"], SIGNS = ["$", "¥", "€", "£"];
 
+export const isShare = (unit) => SHARES.includes(unit);
+
 /** A number for people: thousands separated, three significant digits below 1,000. */
 export function number(value, unit = "") {
   if (value === null || value === undefined) return "–";
-  if (SHARES.includes(unit)) return `${plain(value * 100)}%`;
+  if (isShare(unit)) return `${plain(value * 100)}%`;
   if (PERCENT.includes(unit)) return `${plain(value)}%`;
   if (SIGNS.includes(unit)) return value < 0 ? `−${unit}${plain(-value)}` : `${unit}${plain(value)}`;
   return plain(value);

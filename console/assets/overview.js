@@ -90,7 +90,7 @@ function fillCard({ node, parts, card }) {
 }
 
 function drawSpark(entry) {
-  if (!entry.node.hidden) spark(entry.parts.chart, entry.points, entry.card.interval_ms, lastNow);
+  if (!entry.node.hidden) spark(entry.parts.chart, entry.points, { interval: entry.card.interval_ms, unit: entry.card.unit, now: lastNow });
 }
 
 /* ---- filters ---- */

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::backend::{Backend, BackendError};
-use crate::dto::SeriesDetail;
+use crate::dto::{AlertRow, SeriesDetail};
 use crate::{Options, thin};
 
 /// What every handler has.
@@ -63,6 +63,7 @@ impl Shared {
         let found = self.within_deadline(self.backend().series(fingerprint, range)).await?;
         Ok(found.map(|mut detail| {
             detail.card.points = thin::thin(&detail.card.points, MAX_POINTS);
+            detail.alerts.retain(AlertRow::is_news);
             detail
         }))
     }

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_wish_of_the_visitor_decides() {
-        let table: &[(Option<&str>, &[(axum::http::HeaderName, &str)], Language)] = &[
+        type Sent<'a> = &'a [(axum::http::HeaderName, &'a str)];
+        let table: &[(Option<&str>, Sent<'_>, Language)] = &[
             (None, &[], Language::En),
             (Some("zh"), &[], Language::Zh),
             (Some("fr"), &[(COOKIE, "a=b; tidemark_lang=zh")], Language::Zh),

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::{Shared, from_millis, refused};
 use crate::assets::{etag_of, matches_etag};
 use crate::backend::BackendError;
-use crate::dto::{AlertStatus, MetricCard, Overview};
+use crate::dto::{AlertRow, MetricCard, Overview};
 use crate::showcase::Story;
 
 /// For how long one reading serves every page.
@@ -92,8 +92,7 @@ impl Shared {
     }
 
     fn dress(&self, mut overview: Overview) -> Page {
-        // What was merely pending and passed is not news.
-        overview.alerts.retain(|alert| alert.fired_at.is_some() || alert.status != AlertStatus::Resolved);
+        overview.alerts.retain(AlertRow::is_news);
         let showcase = self.options().showcase.as_ref();
         let story = showcase.map(|showcase| showcase.story(overview.moment.now, &overview.alerts));
         if let Some(showcase) = showcase {

@@ -63,6 +63,13 @@ pub struct AlertRow {
     pub suppressed_by: Option<String>,
 }
 
+impl AlertRow {
+    /// Whether people want to read of it: what was merely pending and passed is no news.
+    pub(crate) fn is_news(&self) -> bool {
+        self.fired_at.is_some() || self.status != AlertStatus::Resolved
+    }
+}
+
 /// One alert on its own page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertDetail {
