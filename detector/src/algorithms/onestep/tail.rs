@@ -22,6 +22,8 @@ const EMPIRICAL_FREE: f64 = 2.0;
 /// A tail's slope is drawn towards this, as by so many rows: a tail of three rows knows little of its own slope.
 const PRIOR_SLOPE: f64 = 0.2;
 const PRIOR_ROWS: f64 = 10.0;
+/// A size just beyond a bin lies this share of a bin beyond its edge: rounding must not decide which bin learns it.
+const BEYOND_EDGE: f64 = 1e-3;
 /// Weights are brought back to one when they pass this.
 const RENORMALISE_AT: f32 = 1e6;
 
@@ -128,7 +130,7 @@ impl Tail {
         for (bin, count) in self.bins[side].iter().enumerate().rev() {
             above += f64::from(*count);
             if above > allowed {
-                return self.centre(bin) * (0.5 / PER_OCTAVE).exp2();
+                return self.centre(bin) * ((0.5 + BEYOND_EDGE) / PER_OCTAVE).exp2();
             }
         }
         0.0
