@@ -1,6 +1,7 @@
 //! Observations judged a second on one core, and what a series keeps in memory.
 //!
-//! `cargo bench -p detector --bench judge [-- SERIES]`. Each series is a business number of one-minute windows with a
+//! `cargo bench -p detector --bench judge [-- SERIES [NAME]]`; with the name of one row (`shipped gauge`), only that one
+//! is measured, in a fresh process, which is the only way to read its resident memory. Each series is a business number of one-minute windows with a
 //! wave of the day, quieter weekends and noise (drawn beforehand). Every series first learns three weeks of minutes; measured is the day after them, minute by minute over all series, as
 //! live judging meets it. Time is the processor time of this one thread (`/proc/thread-self/schedstat`), so that other
 //! work on the machine does not count; memory is the growth of the resident set.
@@ -57,18 +58,12 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(series: usize, kind: Kind, algorithms: &[&str]) -> Self {
+    fn new(series: usize, kind: Kind, algorithms: &[&str], noise: Vec<f64>) -> Self {
         let settings = settings(kind, algorithms);
         let judge = |i: usize| {
             let key = SeriesKey::new("orders", Labels::new([("channel", i.to_string().as_str())]));
             SeriesJudge::new(key, settings.clone(), Arc::new(Calendar::default()))
         };
-        let mut random = Random::new(7);
-        let draw = |i: usize| match kind {
-            Kind::Count => random.poisson(4.0 * level((i % 1_440) as i64)),
-            Kind::Gauge | Kind::Rate => 3.0 * random.gaussian(),
-        };
-        let noise = (0..1_440 * 67).map(draw).collect();
         Self { judges: (0..series).map(judge).collect(), noise, kind }
     }
 
@@ -83,9 +78,20 @@ impl Fleet {
     }
 }
 
+/// 67 days of noise, one number a minute.
+fn noise(kind: Kind) -> Vec<f64> {
+    let mut random = Random::new(7);
+    let draw = |i: usize| match kind {
+        Kind::Count => random.poisson(4.0 * level((i % 1_440) as i64)),
+        Kind::Gauge | Kind::Rate => 3.0 * random.gaussian(),
+    };
+    (0..1_440 * 67).map(draw).collect()
+}
+
 fn measure(name: &str, kind: Kind, algorithms: &[&str], series: usize) {
+    let noise = noise(kind);
     let before = resident();
-    let mut fleet = Fleet::new(series, kind, algorithms);
+    let mut fleet = Fleet::new(series, kind, algorithms, noise);
     for minute in 0..LEARNED_DAYS * DAY {
         fleet.minute(minute);
     }
@@ -105,12 +111,21 @@ fn measure(name: &str, kind: Kind, algorithms: &[&str], series: usize) {
     );
 }
 
+const ROWS: &[(&str, Kind, &[&str])] = &[
+    ("baseline + grey", Kind::Gauge, &["baseline", "grey"]),
+    ("baseline", Kind::Gauge, &["baseline"]),
+    ("grey", Kind::Gauge, &["grey"]),
+    ("cusum", Kind::Gauge, &["cusum"]),
+    ("onestep", Kind::Gauge, &["onestep"]),
+    ("shipped gauge", Kind::Gauge, &[]),
+    ("shipped counts", Kind::Count, &[]),
+];
+
 fn main() {
-    let series = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(20);
-    measure("baseline + grey", Kind::Gauge, &["baseline", "grey"], series);
-    for only in ["baseline", "grey", "cusum", "onestep"] {
-        measure(&format!("  {only} alone"), Kind::Gauge, &[only], series);
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let series = arguments.first().and_then(|argument| argument.parse().ok()).unwrap_or(20);
+    let only = arguments.get(1);
+    for (name, kind, algorithms) in ROWS.iter().filter(|(name, ..)| only.is_none_or(|only| only == name)) {
+        measure(name, *kind, algorithms, series);
     }
-    measure("all shipped, gauge", Kind::Gauge, &[], series);
-    measure("all shipped, small counts", Kind::Count, &[], series);
 }
