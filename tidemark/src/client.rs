@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to the running process.
-#[derive(Debug)]
+// No `Debug`: the note holds a token.
 pub(crate) struct Client {
     http: reqwest::Client,
     note: ProcessNote,

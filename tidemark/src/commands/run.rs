@@ -1,6 +1,7 @@
 //! `tidemark run`: the whole of it, until a signal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,7 +16,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandErro
     let config = context.config()?;
     let roles = Roles::of(&args.role).map_err(CommandError::new)?;
     let runtime = executor()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let signals = Signals::install()?;
         let options = RuntimeOptions { roles, ..RuntimeOptions::new(Arc::new(SystemClock::new())) };
         let metrics = config.samplers().len();
@@ -23,8 +24,14 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandErro
             start(config, options).await.map_err(|e| CommandError::because("tidemark did not start", e))?;
         tracing::info!(samplers = metrics, "running: http://{}/", running.address());
         until_told(running, signals).await
-    })
+    });
+    // A file system that hangs must not keep the process.
+    runtime.shutdown_timeout(LAST_GRACE);
+    ended
 }
+
+/// How long threads that hang in the file system may take to end once everything else has.
+pub(crate) const LAST_GRACE: Duration = Duration::from_secs(2);
 
 /// The executor of a long-running command.
 pub(crate) fn executor() -> Result<tokio::runtime::Runtime, CommandError> {
@@ -73,7 +80,7 @@ impl Signals {
 pub(crate) async fn until_told(running: Running, mut signals: Signals) -> Result<Exit, CommandError> {
     let gave_up = loop {
         tokio::select! {
-            _ = signals.hangup.recv() => running.reload().await,
+            _ = signals.hangup.recv() => running.reload(),
             _ = signals.terminate.recv() => break None,
             _ = signals.interrupt.recv() => break None,
             why = running.failed() => break Some(why),

@@ -5,7 +5,7 @@
 //! * Without, reading is open; configuration refuses that on a non-loopback address. The `Host` header must then be a
 //!   loopback name, so that no page of the web reads the numbers by rebinding its name to 127.0.0.1.
 //! * What changes state (anything but GET and HEAD) always needs a token: the configured one, or the one the process
-//!   left for its commands in `process.json`.
+//!   left for its commands in `process.json`; and it must not come from a page of another site.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub(crate) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
 enum Refusal {
     Unauthorized,
     ForeignHost,
+    OtherSite,
 }
 
 impl IntoResponse for Refusal {
@@ -53,6 +54,9 @@ impl IntoResponse for Refusal {
                 "a token is needed: send it as `Authorization: Bearer ..` or as the password\n",
             )
                 .into_response(),
+            Self::OtherSite => {
+                (StatusCode::FORBIDDEN, "pages of other sites change nothing here\n").into_response()
+            }
             Self::ForeignHost => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "this address answers to loopback names only: set `http.external_url` and `http.token`\n",
@@ -68,6 +72,9 @@ impl Guard {
             return Ok(());
         }
         let reads = matches!(*method, Method::GET | Method::HEAD);
+        if !reads && from_another_site(headers) {
+            return Err(Refusal::OtherSite);
+        }
         if self.token_is_good(headers) {
             return Ok(());
         }
@@ -90,6 +97,16 @@ impl Guard {
             || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             || self.external_host.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(name))
     }
+}
+
+/// Whether a browser sent this for a page of another site: it would add a remembered password by itself.
+fn from_another_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let origin = text("origin").map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
+    origin.is_some_and(|origin| text("host") != Some(origin))
 }
 
 fn host_name(host: &str) -> &str {
@@ -147,6 +164,16 @@ mod tests {
             Err(Refusal::Unauthorized)
         );
         assert_eq!(check(None, Method::POST, &[local, ("authorization", "Bearer process")]), Ok(()));
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing_even_with_a_remembered_password() {
+        let good = [("host", "localhost:9680"), ("authorization", "Bearer process")];
+        let with = |name, value| check(None, Method::POST, &[good[0], good[1], (name, value)]);
+        assert_eq!(with("origin", "http://evil.example"), Err(Refusal::OtherSite));
+        assert_eq!(with("sec-fetch-site", "cross-site"), Err(Refusal::OtherSite));
+        assert_eq!(with("origin", "http://localhost:9680"), Ok(()));
+        assert_eq!(with("sec-fetch-site", "same-origin"), Ok(()));
     }
 
     #[test]

@@ -119,9 +119,10 @@ impl Running {
         }
     }
 
-    /// Reads the configuration file again.
-    pub(crate) async fn reload(&self) {
-        self.parts.config.reload_and_log(&self.parts).await;
+    /// Begins to read the configuration file again; the result goes to the log.
+    pub(crate) fn reload(&self) {
+        let parts = Arc::clone(&self.parts);
+        self.parts.tasks.spawn(async move { parts.config.reload_and_log(&parts).await });
     }
 
     /// Completes when the process cannot go on, with the reason: a sync of the log failed, and only opening it again
@@ -135,7 +136,12 @@ impl Running {
         let grace = self.parts.config().shutdown_timeout() + SHUTDOWN_MARGIN;
         tracing::info!("stopping: no new samples; deliveries in flight may end");
         if let Some(collector) = &self.parts.collector {
-            collector.shutdown().await;
+            tokio::select! {
+                () = collector.shutdown() => {}
+                () = self.parts.clock.sleep(grace) => {
+                    tracing::warn!("a source did not answer in time; its tick is missed");
+                }
+            }
         }
         self.consumers.cancel();
         if !self.parts.tasks.ended_within(&*self.parts.clock, grace).await {

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,8 +47,8 @@ fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> F
     move |source| FolderError::Io { operation, path, source }
 }
 
-/// What commands need to talk to the process that runs.
-#[derive(Debug, Serialize, Deserialize)]
+/// What commands need to talk to the process that runs. Has no `Debug`, since it holds the token.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct ProcessNote {
     /// Its process number.
     pub(crate) pid: u32,
@@ -73,11 +73,8 @@ impl DataFolder {
     /// [`FolderError::InUse`] when another process has one; [`FolderError::Io`] otherwise.
     pub(crate) fn lock(path: &Path, roles: &[&'static str]) -> Result<Self, FolderError> {
         let folder = path.join("locks");
-        if !folder.exists() {
-            fs::create_dir_all(&folder).map_err(io_error("create data folder", path))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-                .map_err(io_error("protect", path))?;
-        }
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(&folder).map_err(io_error("create data folder", path))?;
         let locks = roles.iter().map(|role| take_lock(path, role)).collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), _locks: locks, noted: AtomicBool::new(false) })
     }
@@ -148,6 +145,7 @@ pub(crate) fn fresh_token() -> Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_folder_is_one_process_s_until_it_lets_go() {

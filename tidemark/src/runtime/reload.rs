@@ -17,6 +17,7 @@ use crate::config::Config;
 
 /// The configuration in force.
 pub(super) struct Reloader {
+    started: Arc<Config>,
     current: watch::Sender<Arc<Config>>,
     judging: watch::Sender<Arc<JudgingConfig>>,
     one_at_a_time: Mutex<()>,
@@ -35,7 +36,12 @@ pub(super) struct Reloaded {
 impl Reloader {
     pub(super) fn new(config: Arc<Config>) -> Self {
         let judging = watch::Sender::new(Arc::new(judging(&config)));
-        Self { current: watch::Sender::new(config), judging, one_at_a_time: Mutex::default() }
+        Self {
+            started: Arc::clone(&config),
+            current: watch::Sender::new(config),
+            judging,
+            one_at_a_time: Mutex::default(),
+        }
     }
 
     /// The configuration in force.
@@ -66,7 +72,7 @@ impl Reloader {
         }
         apply(parts, &old, &new).await.map_err(|message| vec![message])?;
         self.judging.send_replace(Arc::new(judging(&new)));
-        let warnings = fixed_at_start(&old, &new);
+        let warnings = fixed_at_start(&self.started, &new);
         let revision = new.revision();
         self.current.send_replace(new);
         Ok(Reloaded { revision, changed: true, warnings })
@@ -104,8 +110,8 @@ async fn apply(parts: &Parts, old: &Config, new: &Config) -> Result<(), String> 
     Ok(())
 }
 
-fn fixed_at_start(old: &Config, new: &Config) -> Vec<String> {
-    let (old, new) = (old.file(), new.file());
+fn fixed_at_start(started: &Config, new: &Config) -> Vec<String> {
+    let (old, new) = (started.file(), new.file());
     let fixed = [
         ("data_dir", old.data_dir != new.data_dir),
         ("http", old.http != new.http),

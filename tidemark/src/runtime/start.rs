@@ -168,15 +168,17 @@ impl Starting {
         let name = store.name().to_owned();
         let consumer = format!("replica/{name}");
         self.log_dir.register(&consumer, ConsumerKind::Replica).map_err(|e| part("log")(&e))?;
-        let (log, clock) = (Arc::clone(&self.log), self.clock());
-        let replica = Replica::new(log, store, FollowOptions::default(), clock, metrics);
-        self.replicas.push((name, replica.progress()));
-        let shutdown = self.consumers.clone();
-        // Everything that can be tried again is tried again inside; what is left is said by the last flush.
-        self.tasks.spawn(async move {
-            if let Err(error) = replica.follow(shutdown).await {
-                tracing::error!(consumer, error = %in_full(&error), "stopped");
-            }
+        let (log, clock, shutdown) = (Arc::clone(&self.log), self.clock(), self.consumers.clone());
+        let replica = move || {
+            let (log, store, clock) = (Arc::clone(&log), Arc::clone(&store), Arc::clone(&clock));
+            Replica::new(log, store, FollowOptions::default(), clock, metrics.clone())
+        };
+        let first = replica();
+        self.replicas.push((name, first.progress()));
+        // The first is the one whose progress is watched; another is made only after a panic.
+        let mut first = Some(first);
+        self.tasks.supervise(&consumer, self.clock(), shutdown.clone(), move || {
+            first.take().unwrap_or_else(&replica).follow(shutdown.clone())
         });
         Ok(())
     }
@@ -216,7 +218,14 @@ impl Starting {
         if let Some(progress) = &self.detector {
             notifier.set_upstream(self.caught_up(progress.clone()));
         }
-        self.tasks.spawn(Arc::clone(&notifier).run(self.consumers.clone()));
+        let (running, shutdown) = (Arc::clone(&notifier), self.consumers.clone());
+        self.tasks.supervise("notifier", self.clock(), shutdown.clone(), move || {
+            let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
+            async move {
+                running.run(shutdown).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
         self.notifier = Some(notifier);
         Ok(())
     }

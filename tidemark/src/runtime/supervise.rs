@@ -33,7 +33,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Runs a task until `shutdown`. When it fails before, it is started again after a pause that doubles.
+    /// Runs a task until `shutdown`. When it fails or panics before, it is started again after a pause that doubles.
     pub(super) fn supervise<F, E>(
         &self,
         name: &str,
@@ -49,12 +49,18 @@ impl Tasks {
             let mut pause = FIRST_PAUSE;
             loop {
                 tasks.note(&name, |health| health.running = true);
-                let ended = start().await;
+                let ended = tokio::spawn(start()).await;
                 tasks.note(&name, |health| health.running = false);
+                let error = match ended {
+                    Ok(Ok(())) if shutdown.is_cancelled() => break,
+                    Ok(Ok(())) => "ended by itself".to_owned(),
+                    Ok(Err(error)) => in_full(&error),
+                    Err(panicked) => in_full(&panicked),
+                };
                 if shutdown.is_cancelled() {
+                    tracing::error!(task = %name, %error, "failed while stopping");
                     break;
                 }
-                let error = ended.err().map_or_else(|| "ended by itself".to_owned(), |error| in_full(&error));
                 tracing::error!(task = %name, %error, "failed; starting it again in {pause:?}");
                 tasks.note(&name, |health| {
                     health.failures += 1;

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use collector::Schedule;
 use console::dto::{AlertRow, AlertStatus, MetricCard, Point};
 use detector::settings::Settings;
-use model::{FieldValue, SeriesData, VerdictState};
+use model::{FieldValue, Labels, SeriesData, VerdictState};
 
 use super::key_of;
 use crate::config::Config;
@@ -14,27 +15,43 @@ use crate::config::Config;
 /// Which sampler feeds a metric, and how often.
 pub(super) struct Timing {
     by_metric: HashMap<Arc<str>, (u64, String)>,
+    by_sampler: HashMap<Arc<str>, u64>,
 }
 
 impl Timing {
     pub(super) fn of(config: &Config) -> Self {
-        let mut by_metric = HashMap::new();
+        let (mut by_metric, mut by_sampler) = (HashMap::new(), HashMap::new());
         for sampler in config.samplers() {
             let interval = match &sampler.schedule {
                 Schedule::Interval(interval) => *interval,
                 Schedule::Cron { window, .. } => *window,
             };
             let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            if matches!(sampler.schedule, Schedule::Interval(_)) {
+                by_sampler.insert(Arc::clone(&sampler.name), interval_ms);
+            }
             for value in &sampler.values {
                 by_metric.insert(Arc::clone(&value.metric), (interval_ms, sampler.source.clone()));
             }
         }
-        Self { by_metric }
+        Self { by_metric, by_sampler }
     }
 
     /// Length of the metric's windows in milliseconds; 0 when it is no longer configured.
     pub(super) fn interval_ms(&self, metric: &str) -> u64 {
         self.by_metric.get(metric).map_or(0, |(interval_ms, _)| *interval_ms)
+    }
+
+    /// The sampler's interval in milliseconds; 0 when it follows a cron expression.
+    pub(super) fn sampler_interval_ms(&self, sampler: &str) -> u64 {
+        self.by_sampler.get(sampler).copied().unwrap_or(0)
+    }
+
+    /// Metrics of which `span` would show fewer than two dozen windows.
+    pub(super) fn slow(&self, span: Duration) -> impl Iterator<Item = &str> {
+        let longest = u64::try_from(span.as_millis()).unwrap_or(u64::MAX) / 24;
+        let slow = self.by_metric.iter().filter(move |(_, (interval_ms, _))| *interval_ms > longest);
+        slow.map(|(metric, _)| &**metric)
     }
 
     /// Where the metric comes from.
@@ -43,7 +60,8 @@ impl Timing {
     }
 }
 
-/// Every series of every configured metric that was judged lately, in order of configuration.
+/// Every series of every configured metric that was judged lately, in order of configuration; a metric without any has
+/// one card without numbers.
 pub(super) fn all(
     settings: &[Arc<Settings>],
     read: &[SeriesData],
@@ -51,9 +69,13 @@ pub(super) fn all(
     timing: &Timing,
 ) -> Vec<MetricCard> {
     let of = |settings: &Arc<Settings>| {
-        let metric = Arc::clone(&settings.metric);
-        let mine = read.iter().filter(move |data| data.tags.get("metric") == Some(&*metric));
-        mine.map(|data| card(Some(settings), data, alerts, timing)).collect::<Vec<_>>()
+        let mine = read.iter().filter(|data| data.tags.get("metric") == Some(&*settings.metric));
+        let mut cards: Vec<_> = mine.map(|data| card(Some(settings), data, alerts, timing)).collect();
+        if cards.is_empty() {
+            let tags = Labels::new([("metric", &*settings.metric)]);
+            cards.push(card(Some(settings), &SeriesData { tags, ..SeriesData::default() }, alerts, timing));
+        }
+        cards
     };
     settings.iter().flat_map(of).collect()
 }

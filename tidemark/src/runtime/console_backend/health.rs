@@ -32,7 +32,7 @@ fn sampler(health: &SamplerHealth, timing: &Timing) -> SamplerRow {
         source: health.source.clone(),
         ok: health.consecutive_failures == 0,
         last_tick: health.last_window.map(|window| window.end),
-        interval_ms: timing.interval_ms(&health.sampler),
+        interval_ms: timing.sampler_interval_ms(&health.sampler),
         duration_ms: health.last_duration_ms,
         rows: health.last_rows as u64,
         missed: health.consecutive_failures,

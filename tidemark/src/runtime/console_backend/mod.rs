@@ -14,7 +14,7 @@ use model::{
     AlertId, Matcher, Measurement, ReadSeries, SeriesData, SeriesKey, SeriesQuery, TimeRange, Timestamp,
 };
 use notifier::Reader;
-use notifier::view::AlertFilter;
+use notifier::view::{AlertFilter, AlertState};
 
 use super::Parts;
 use super::supervise::in_full;
@@ -23,7 +23,11 @@ use crate::config::Config;
 
 /// How much of each series the overview shows.
 const CARD_SPAN: Duration = Duration::from_secs(2 * 3_600);
-/// How many alerts and messages the overview shows.
+/// How many windows of a series it shows whose windows are too long for [`CARD_SPAN`].
+const SLOW_WINDOWS: u32 = 60;
+/// How many alerts that fire the overview shows.
+const FIRING_LENGTH: usize = 500;
+/// How many ended alerts and messages the overview shows.
 const LIST_LENGTH: usize = 50;
 
 /// The console's backend in a running process.
@@ -77,6 +81,10 @@ impl ConsoleBackend {
         Ok(views.iter().map(alerts::row).collect())
     }
 
+    async fn alerts_in(&self, state: AlertState, limit: usize) -> Result<Vec<AlertRow>, BackendError> {
+        self.alert_rows(AlertFilter { states: vec![state], limit, ..AlertFilter::default() }).await
+    }
+
     async fn messages(&self) -> Result<Vec<MessageRow>, BackendError> {
         let views = self.of_alerts("messages", |reader| reader.deliveries(LIST_LENGTH)).await?;
         Ok(views.iter().map(alerts::message).collect())
@@ -109,13 +117,21 @@ impl Backend for ConsoleBackend {
     async fn overview(&self) -> Result<Overview, BackendError> {
         let parts = &self.parts;
         let (config, now) = (parts.config(), parts.clock.domain_now());
-        let read =
-            self.verdicts(Vec::new(), TimeRange { start: now - CARD_SPAN, end: Timestamp::MAX }).await?;
-        let filter =
-            AlertFilter { limit: LIST_LENGTH, states: alerts::SHOWN.to_vec(), ..AlertFilter::default() };
-        let alerts = self.alert_rows(filter).await?;
-        let messages = self.messages().await?;
         let (settings, timing) = (config.judging(), cards::Timing::of(&config));
+        let mut read =
+            self.verdicts(Vec::new(), TimeRange { start: now - CARD_SPAN, end: Timestamp::MAX }).await?;
+        for metric in timing.slow(CARD_SPAN) {
+            read.retain(|data| data.tags.get("metric") != Some(metric));
+            let span = Duration::from_millis(timing.interval_ms(metric)) * SLOW_WINDOWS;
+            let matcher = Matcher { tag: "metric".into(), value: metric.into() };
+            read.extend(
+                self.verdicts(vec![matcher], TimeRange { start: now - span, end: Timestamp::MAX }).await?,
+            );
+        }
+        let mut alerts = self.alerts_in(AlertState::Firing, FIRING_LENGTH).await?;
+        alerts.extend(self.alerts_in(AlertState::Resolved, LIST_LENGTH).await?);
+        alerts.sort_by_key(|row| std::cmp::Reverse(row.ended_at.unwrap_or(row.starts_at)));
+        let messages = self.messages().await?;
         Ok(Overview {
             moment: self.moment(&config),
             title: Bilingual::default(),
