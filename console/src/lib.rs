@@ -1,7 +1,7 @@
 //! The web console: pages for people, and the JSON those pages live on.
 //!
 //! [`router`] serves pages and assets compiled into the binary; nothing is loaded from elsewhere and no script stands
-//! in a page (see [`security`]). Everything shown comes through one port, [`Backend`], which the binary implements;
+//! in a page (`security.rs`). Everything shown comes through one port, [`Backend`], which the binary implements;
 //! the console computes no verdict and keeps nothing but the last overview, for less than a second, so that many open
 //! pages cost one reading. When the backend does not answer in time the page says so and shows what it had; nothing
 //! waits on a page, and nothing is lost when one is closed.

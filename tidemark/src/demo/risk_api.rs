@@ -24,6 +24,9 @@ const HELD_FOR: Duration = Duration::from_secs(60);
 /// Longest window answered, in minutes.
 const LONGEST: i64 = 1_440;
 
+/// Why a question is not answered.
+type Refused = (StatusCode, &'static str);
+
 /// What the service knows.
 #[derive(Clone)]
 pub(crate) struct RiskApi {
@@ -39,12 +42,10 @@ struct Asked {
 }
 
 impl Asked {
-    fn minutes(self) -> Result<impl Iterator<Item = Timestamp>, Response> {
+    fn minutes(self) -> Result<impl Iterator<Item = Timestamp>, Refused> {
         let (first, last) = (self.from.div_euclid(60_000), self.to.div_euclid(60_000));
         if last <= first || last - first > LONGEST {
-            return Err(
-                (StatusCode::BAD_REQUEST, "ask for a window of one minute to a day\n").into_response()
-            );
+            return Err((StatusCode::BAD_REQUEST, "ask for a window of one minute to a day\n"));
         }
         Ok((first..last).map(|minute| Timestamp::from_secs(minute * 60)))
     }
@@ -78,7 +79,7 @@ async fn moody(State(api): State<RiskApi>, request: Request, next: Next) -> Resp
     }
 }
 
-async fn decisions(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Response> {
+async fn decisions(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Refused> {
     let (mut decided, mut approved) = (0, 0);
     for minute in asked.minutes()? {
         let (all, passed) = api.business.decisions(minute);
@@ -87,7 +88,7 @@ async fn decisions(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Re
     Ok(Json(json!({ "data": { "decided": decided, "approved": approved } })))
 }
 
-async fn repayments(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Response> {
+async fn repayments(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Refused> {
     let (mut count, mut cents) = (0, 0);
     for minute in asked.minutes()? {
         let (some, money) = api.business.sum(Stream::Repayments, minute);
@@ -96,7 +97,7 @@ async fn repayments(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> R
     Ok(Json(json!({ "data": { "count": count, "amount": cents as f64 / 100.0 } })))
 }
 
-async fn latency(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Response> {
+async fn latency(State(api): State<RiskApi>, Query(asked): Query<Asked>) -> Result<Json<Value>, Refused> {
     let worst = asked.minutes()?.map(|minute| api.business.latency_ms(minute)).fold(0.0, f64::max);
     Ok(Json(json!({ "data": { "p95_ms": worst } })))
 }

@@ -124,7 +124,8 @@ mod tests {
             assert_eq!(config.data_dir(), folder.join("data"));
             let names: Vec<_> = config.samplers().iter().map(|sampler| sampler.name.to_string()).collect();
             assert_eq!(names, Sampler::ALL.map(|sampler| sampler.name().to_owned()));
-            let metrics: Vec<_> = config.judging().iter().map(|settings| settings.metric.to_string()).collect();
+            let metrics: Vec<_> =
+                config.judging().iter().map(|settings| settings.metric.to_string()).collect();
             let history: Vec<_> = Sampler::ALL.iter().flat_map(|sampler| sampler.metrics()).collect();
             assert_eq!(metrics, history.iter().map(|name| name.to_string()).collect::<Vec<_>>());
         }

@@ -22,6 +22,10 @@ use super::showcase::DemoShowcase;
 /// can have been sampled.
 const AFTER_KILL: Duration = Duration::from_secs(20);
 
+/// How long another demo's lock is waited for, and how often it is tried.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
 /// What the demo is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct StageOptions {
@@ -79,7 +83,7 @@ impl Stage {
     /// # Errors
     /// [`StageError`].
     pub(crate) async fn set(options: &StageOptions, machine: Arc<dyn Clock>) -> Result<Self, StageError> {
-        let folder = Folder::open(&options.folder).map_err(StageError::Folder)?;
+        let folder = open_folder(&options.folder, &*machine).await?;
         let (memory, shop, at) = past(&folder, options, machine.civil_now())?;
         let business = Arc::new(Business::new(options.seed, memory.live_from()));
         let clock = DemoClock::held(machine, at, options.speed);
@@ -164,6 +168,17 @@ impl Stage {
             self.folder.remember(memory.stopped(held_at)).map_err(StageError::Folder)?;
         }
         Ok(())
+    }
+}
+
+/// Opens the folder. A demo that was just killed may hold its lock for a moment more.
+async fn open_folder(path: &Path, machine: &dyn Clock) -> Result<Folder, StageError> {
+    let until = machine.monotonic_now() + LOCK_PATIENCE;
+    loop {
+        match Folder::open(path) {
+            Err(FolderError::InUse(_)) if machine.monotonic_now() < until => machine.sleep(LOCK_RETRY).await,
+            done => return done.map_err(StageError::Folder),
+        }
     }
 }
 
