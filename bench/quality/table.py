@@ -5,6 +5,7 @@ fixed = the shipped settings, the columns a user sees. tuned = one threshold on 
 themselves: optimistic, for every detector alike.
 """
 import argparse
+import gzip
 import json
 import os
 import platform
@@ -37,16 +38,26 @@ def build():
     return Path(json.loads(meta.stdout)["target_directory"]) / "release/tidemark"
 
 
+def values(path):
+    """How many values a file or a folder of files holds: rows of `timestamp,value`, or the cells of wide rows."""
+    if path.is_dir():
+        return sum(values(p) for p in path.rglob("*.csv*"))
+    with (gzip.open(path, "rt") if path.suffix == ".gz" else open(path)) as lines:
+        wide = not next(lines).lower().startswith("timestamp")
+        return sum(line.count(",") if wide else 1 for line in lines)
+
+
 class Bench:
     def __init__(self, a):
         self.a = a
         self.binary = a.binary or build()
-        self.seconds = {}
+        self.seconds, self.values = {}, {}
 
     def tidemark(self, name, *command):
         began = time.monotonic()
         subprocess.run([self.binary, *map(str, command), "--quiet"], check=True, cwd=self.a.out)
         self.seconds[name] = time.monotonic() - began
+        self.values[name] = values(Path(command[command.index("--input") + 1]))
 
     def score(self, script, *options):
         out = self.a.out / "score.json"
@@ -163,11 +174,10 @@ def main():
     print("| measure | fixed | tuned | 95 % | best peer | aim, stretch |\n|---|---|---|---|---|---|")
     for name, fixed, tuned, interval, peer, aim in figures:
         print(f"| {name} | {cell(fixed)} | {cell(tuned)} | {interval} | {peer} | {aim} |")
-    points = {"detect nab": whole["nab"]["rows"]}
-    print("\n| command | seconds | rows/s |\n|---|---|---|")
+    print("\n| command | values | seconds | values/s |\n|---|---|---|---|")
     for name, seconds in bench.seconds.items():
-        rate = f"{points[name] / seconds:,.0f}" if name in points else ""
-        print(f"| {name} | {seconds:.2f} | {rate} |")
+        values = bench.values[name]
+        print(f"| {name} | {values:,} | {seconds:.2f} | {values / seconds:,.0f} |")
     if a.groups:
         groups(bench)
     if a.json:

@@ -9,7 +9,7 @@ mod work;
 
 pub(crate) use files::{Sink, column, open};
 pub(crate) use instant::InstantReader;
-pub(crate) use work::{Job, Outcome, jobs, run_all};
+pub(crate) use work::{Job, jobs, run_all};
 
 use std::path::PathBuf;
 
