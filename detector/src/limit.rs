@@ -10,7 +10,8 @@
 //!
 //! What this approximates: alarms that straddle two blocks count twice and several in one block once, which are rare
 //! and work against each other; several algorithms share the knob by [`share`]; a run of a firing alert enters as one
-//! block, however long, so that an incident neither teaches a wide limit nor is hidden from calibration. A rule with n
+//! block, however long and however bad, just beyond the limit in force ([`OF_AN_ALERT`]): a few incidents neither teach
+//! a wide limit nor are hidden from calibration, and a limit that alarms too often still rises step by step. A rule with n
 //! above 64 is calibrated as the same share of 64. Until a day's worth of blocks is there, the limit is not below the
 //! one of independent Gaussian residuals, made a quarter wider.
 
@@ -30,6 +31,9 @@ const FEWEST_FOR_TAIL: usize = 10;
 const LONGEST_RULE: u32 = 64;
 /// However few windows a week has, no more than this share of its blocks may alarm.
 const MOST_ALARMED: f64 = 0.05;
+
+/// What the block of a fired alert is worth, in units of the limit that was in force.
+const OF_AN_ALERT: f64 = 1.05;
 
 /// The part of the wanted false alarms that one learned algorithm may use up.
 pub fn share(settings: &Settings) -> f64 {
@@ -107,6 +111,8 @@ pub struct LearnedLimit {
     in_episode: bool,
     peaks: VecDeque<f32>,
     tail: Option<Calibrated>,
+    /// The limit before the last block was closed.
+    before: Option<Calibrated>,
     #[serde(skip)]
     rule: Option<Rule>,
 }
@@ -147,7 +153,7 @@ impl LearnedLimit {
         self.block_max = self.block_max.max(alarm);
         self.in_block += 1;
         if firing {
-            self.in_episode = true;
+            self.begin_episode(&rule);
             return;
         }
         if self.in_episode || self.in_block >= rule.block {
@@ -175,7 +181,22 @@ impl LearnedLimit {
         mth.max(newest / 2.0)
     }
 
+    /// The windows that made the alert fire may lie in the block that was closed just before: it then belongs to the
+    /// episode too, and what it did to the limit is undone.
+    fn begin_episode(&mut self, rule: &Rule) {
+        let just_closed = !self.in_episode && self.in_block as usize <= rule.n;
+        if let (true, Some(before), Some(peak)) = (just_closed, self.before, self.peaks.back_mut()) {
+            *peak = peak.min(crate::history::to_cell(before.limit * OF_AN_ALERT));
+            self.tail = Some(before);
+        }
+        self.in_episode = true;
+    }
+
     fn close_block(&mut self) {
+        self.before = self.tail;
+        if let Some(tail) = self.tail.filter(|_| self.in_episode) {
+            self.block_max = self.block_max.min(crate::history::to_cell(tail.limit * OF_AN_ALERT));
+        }
         self.peaks.push_back(self.block_max);
         while self.peaks.len() > KEPT_BLOCKS {
             self.peaks.pop_front();
@@ -293,6 +314,37 @@ mod tests {
         }
         let now = limit.now(&settings, minute, Rule::gaussian);
         assert_eq!(now, Calibrated { limit: 345.0, extrapolated: false }); // the second largest of 336
+    }
+
+    #[test]
+    fn incidents_do_not_teach_a_wide_limit() {
+        let settings = settings(1.0);
+        let minute = Duration::from_secs(60);
+        let mut limit = LearnedLimit::default();
+        let quiet = exponential(240);
+        let hour = |limit: &mut LearnedLimit, from: usize| {
+            for i in 0..60 {
+                limit.push(
+                    f64::from(quiet[(from * 60 + i * 7) % 240]),
+                    false,
+                    &settings,
+                    minute,
+                    Rule::gaussian,
+                );
+            }
+        };
+        (0..300).for_each(|i| hour(&mut limit, i));
+        let before = limit.now(&settings, minute, Rule::gaussian).limit;
+        for i in 0..6 {
+            (0..3).for_each(|_| limit.push(30.0, false, &settings, minute, Rule::gaussian));
+            (0..10).for_each(|_| limit.push(30.0, true, &settings, minute, Rule::gaussian));
+            // The alert fires on until it has been calm for as long as it looks back.
+            (0..5).for_each(|_| limit.push(0.5, true, &settings, minute, Rule::gaussian));
+            (0..3).for_each(|j| hour(&mut limit, i * 3 + j));
+        }
+        let after = limit.now(&settings, minute, Rule::gaussian).limit;
+        assert!(after < before * 1.5, "{before} became {after}");
+        assert!(after >= before, "{before} became {after}");
     }
 
     #[test]

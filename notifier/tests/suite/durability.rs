@@ -55,6 +55,15 @@ impl Store for Flaky {
     fn release_leases(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         self.inner.release_leases(now)
     }
+    fn release_forgotten(
+        &mut self,
+        channel: &str,
+        before: Timestamp,
+        held: &[i64],
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.inner.release_forgotten(channel, before, held, now)
+    }
     fn suppress_orphans(&mut self, channels: &[String], now: Timestamp) -> Result<usize, StoreError> {
         self.inner.suppress_orphans(channels, now)
     }

@@ -48,7 +48,7 @@ fn what_was_over_before_it_was_told_is_not_told() {
         alerts.into_iter().map(|a| (a.metric, a.suppressed_by)).collect::<Vec<_>>()
     };
     let a = ("a".to_owned(), Some("resolved_before_notice".to_owned()));
-    assert_eq!(listed(false), [a.clone()]);
+    assert_eq!(listed(false), std::slice::from_ref(&a));
     assert_eq!(listed(true), [("z".to_owned(), None), a]);
 }
 

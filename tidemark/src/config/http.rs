@@ -64,6 +64,12 @@ impl HttpSection {
         }
     }
 
+    /// Where people reach this Tidemark: `external_url`, else `listen`; `None` with port 0, which nobody knows before.
+    pub(crate) fn own_url(&self) -> Option<String> {
+        let listen = Some(&self.listen).filter(|listen| !listen.ends_with(":0"));
+        self.external_url.clone().or_else(|| listen.map(|listen| format!("http://{listen}")))
+    }
+
     /// Whether everything `listen` stands for is loopback.
     pub(crate) fn is_loopback(&self) -> bool {
         self.addresses().is_ok_and(|all| all.iter().all(|address| address.ip().is_loopback()))

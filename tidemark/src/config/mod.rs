@@ -152,7 +152,7 @@ impl Config {
             time_intervals: file.time_intervals.clone(),
             language: file.language,
             timezone: self.timezone(),
-            external_url: file.http.external_url.clone(),
+            external_url: file.http.own_url(),
             alert_max_age: file.alert_max_age.into(),
             shutdown_timeout: file.shutdown_timeout.into(),
             ..NotifierConfig::default()

@@ -28,8 +28,9 @@ impl OlderSamples for StoredSamples {
             })
         };
         let revised = read(Measurement::SampleRevision);
-        let newest =
-            revised.iter().filter_map(|data| Some((revision_of(&data.tags)?, data))).max_by_key(|(r, _)| *r);
+        // The metric's tag and `revision` stand beside the labels; more tags are another series.
+        let mine = revised.iter().filter(|data| data.tags.len() == series.labels.len() + 2);
+        let newest = mine.filter_map(|data| Some((revision_of(&data.tags)?, data))).max_by_key(|(r, _)| *r);
         if let Some((revision, data)) = newest {
             return sample(revision, data);
         }

@@ -121,7 +121,11 @@ impl Fold {
     fn observe(&mut self, start: Timestamp, value: Observed) -> RowOut {
         let window = Window::new(start, self.interval.current);
         let judged = self.judge.observe(&Observation { window, origin: Origin::Live, revision: 0, value });
-        let alert = judged.transitions.iter().fold(false, |told, t| self.tells(t) || told);
+        // Every transition is looked at: telling remembers the severity that was told.
+        let mut alert = false;
+        for transition in &judged.transitions {
+            alert |= self.tells(transition);
+        }
         let verdict = judged.verdict;
         if verdict.state == VerdictState::Learning {
             return RowOut::default();
