@@ -3,6 +3,7 @@
 //! A step first changes the book in memory, then writes the difference; when the writing fails the book is thrown away
 //! and loaded again, so that the book never knows more than the database.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,20 @@ pub struct Engine {
     metrics: NotifierMetrics,
     /// Counts changes of the outbox: whoever delivers looks again.
     outbox: watch::Sender<u64>,
+    /// Deliveries an attempt of this process holds: however old, their leases are not forgotten.
+    held: Mutex<BTreeSet<i64>>,
+}
+
+/// An attempt's hold on its delivery, also when it panics or is dropped.
+pub(crate) struct Held {
+    engine: Arc<Engine>,
+    delivery: i64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.engine.held().remove(&self.delivery);
+    }
 }
 
 impl Engine {
@@ -87,7 +102,14 @@ impl Engine {
             stale: true,
             last_now: Timestamp::MIN,
         };
-        let engine = Self { state: Mutex::new(state), log, clock, metrics, outbox: watch::Sender::new(0) };
+        let engine = Self {
+            state: Mutex::new(state),
+            log,
+            clock,
+            metrics,
+            outbox: watch::Sender::new(0),
+            held: Mutex::default(),
+        };
         engine.apply(plan)?;
         engine.commit_cursor();
         Ok(engine)
@@ -95,6 +117,25 @@ impl Engine {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<i64>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next delivery of a channel for an attempt, which holds it until the value is dropped.
+    pub(crate) fn lease_held(
+        self: &Arc<Self>,
+        channel: &str,
+    ) -> Result<Option<(Lease, Held)>, NotifierError> {
+        // Under one lock with the lease, so that nobody sees a lease without its hold.
+        let mut state = self.lock();
+        let lease = state.store.lease(channel, self.clock.civil_now()).map_err(NotifierError::Store)?;
+        Ok(lease.map(|lease| {
+            self.held().insert(lease.delivery);
+            let held = Held { engine: Arc::clone(self), delivery: lease.delivery };
+            (lease, held)
+        }))
     }
 
     fn now(&self) -> Now {
@@ -305,6 +346,17 @@ impl Engine {
     /// [`NotifierError::Store`].
     pub fn lease(&self, channel: &str) -> Result<Option<Lease>, NotifierError> {
         self.lock().store.lease(channel, self.clock.civil_now()).map_err(NotifierError::Store)
+    }
+
+    /// Puts back the deliveries of a channel that were leased so long ago though no attempt holds them.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn release_forgotten(&self, channel: &str, age: Duration) -> Result<usize, NotifierError> {
+        let mut state = self.lock();
+        let held: Vec<i64> = self.held().iter().copied().collect();
+        let now = self.clock.civil_now();
+        state.store.release_forgotten(channel, now - age, &held, now).map_err(NotifierError::Store)
     }
 
     /// Civil time at which the next delivery of a channel may be tried.

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Monotonic, Timestamp};
+use model::{Clock, Monotonic, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channel, Notification, Outcome};
 use crate::channels::within;
-use crate::engine::{Engine, on_disk};
+use crate::engine::{Engine, Held, on_disk};
 use crate::metrics::DeliveryLabels;
 use crate::store::{Finished, Lease};
 use crate::view::DeliveryState;
@@ -28,14 +28,23 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// The longest time until the queue is looked at again though nothing happens.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 /// The longest wish of a provider that is heeded.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What a channel may take beyond its own deadline before the outbox gives up on it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What recording may take beyond that before a lease that no attempt holds counts as forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
 /// Pause after the database failed.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause after the database failed again and again.
+const LONGEST_DATABASE_PAUSE: Duration = Duration::from_secs(30);
 
 /// A channel and its name.
 #[derive(Clone)]
@@ -66,11 +75,12 @@ pub(crate) async fn pump(engine: Arc<Engine>, slot: Slot, stop: CancellationToke
 
 /// Begins as many attempts as may run; says after which pause to look again though nothing happens.
 async fn fill(engine: &Arc<Engine>, slot: &Slot, running: &mut JoinSet<()>) -> Duration {
+    release_forgotten(engine, slot).await;
     while running.len() < CONCURRENCY {
-        let name = slot.name.clone();
-        match on_disk(engine, move |engine| engine.lease(&name)).await {
-            Ok(Some(lease)) => {
-                running.spawn(attempt(Arc::clone(engine), slot.clone(), lease));
+        let (name, holder) = (slot.name.clone(), Arc::clone(engine));
+        match on_disk(engine, move |_| holder.lease_held(&name)).await {
+            Ok(Some((lease, held))) => {
+                running.spawn(attempt(Arc::clone(engine), slot.clone(), lease, held));
             }
             Ok(None) => break,
             Err(error) => {
@@ -85,14 +95,41 @@ async fn fill(engine: &Arc<Engine>, slot: &Slot, running: &mut JoinSet<()>) -> D
     }
     let name = slot.name.clone();
     match on_disk(engine, move |engine| engine.next_due(&name)).await {
-        // A clock that was set back must not stop deliveries: look again at the latest after the longest pause.
-        Ok(Some(at)) => at.since(engine.clock().civil_now()).clamp(Duration::from_millis(1), LONGEST_PAUSE),
-        Ok(None) => LONGEST_PAUSE,
+        // A clock that was set back must not stop deliveries, nor a forgotten lease those behind it.
+        Ok(Some(at)) => at.since(engine.clock().civil_now()).clamp(Duration::from_millis(1), LOOK_AGAIN),
+        Ok(None) => LOOK_AGAIN,
         Err(_) => DATABASE_PAUSE,
     }
 }
 
-async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease) {
+/// Puts back what is leased though no attempt holds it: the outcome is unknown.
+async fn release_forgotten(engine: &Arc<Engine>, slot: &Slot) {
+    let (name, age) = (slot.name.clone(), slot.channel.timeout() + GRACE + FORGOTTEN_AFTER);
+    match on_disk(engine, move |engine| engine.release_forgotten(&name, age)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::error!(channel = slot.name, count, "forgotten deliveries are sent again"),
+        Err(error) => tracing::error!(
+            channel = slot.name,
+            error = &error as &dyn std::error::Error,
+            "cannot look for forgotten deliveries"
+        ),
+    }
+}
+
+/// Hands the message over in a task of its own: a channel that panics leaves the outcome unknown.
+async fn carry(clock: &dyn Clock, slot: &Slot, notification: Notification) -> Outcome {
+    let (channel, limit) = (Arc::clone(&slot.channel), slot.channel.timeout() + GRACE);
+    let mut carrying = JoinSet::new();
+    carrying.spawn(async move { channel.deliver(&notification).await });
+    let unknown = |message: &str| Outcome::Unknown { message: message.to_owned() };
+    match within(clock, limit, carrying.join_next()).await {
+        Some(Some(Ok(outcome))) => outcome,
+        Some(_) => unknown("the attempt panicked"),
+        None => unknown("the channel did not end in time"),
+    }
+}
+
+async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease, _held: Held) {
     let clock = engine.clock();
     let (started_at, began) = (clock.civil_now(), clock.monotonic_now());
     let notification = Notification {
@@ -102,10 +139,7 @@ async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease) {
         attempt_at: started_at,
         message: lease.message.clone(),
     };
-    let limit = slot.channel.timeout() + GRACE;
-    let outcome = within(&**clock, limit, slot.channel.deliver(&notification)).await;
-    let outcome =
-        outcome.unwrap_or_else(|| Outcome::Unknown { message: "the channel did not end in time".to_owned() });
+    let outcome = carry(&**clock, &slot, notification).await;
     let took = clock.monotonic_now().saturating_sub(began);
     observe(&engine, &slot, &lease, &outcome, took);
     let max_age = engine.plan().config.delivery_max_age;
@@ -126,16 +160,18 @@ fn observe(engine: &Engine, slot: &Slot, lease: &Lease, outcome: &Outcome, took:
     }
 }
 
-/// Records the end of an attempt; a database that fails is tried for a minute. When the process ends before, the
-/// delivery is sent again with the same key.
+/// Records the end of an attempt, however long the database fails. When the process ends before, the delivery is sent
+/// again with the same key.
 async fn record(engine: &Arc<Engine>, finished: Finished) {
-    for _ in 0..60 {
+    let mut wait = DATABASE_PAUSE;
+    loop {
         let copy = finished.clone();
         match on_disk(engine, move |engine| engine.finish(&copy)).await {
             Ok(()) => return,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot record a delivery");
-                engine.clock().sleep(DATABASE_PAUSE).await;
+                engine.clock().sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_DATABASE_PAUSE);
             }
         }
     }
@@ -190,20 +226,4 @@ fn pause(key: &str, attempt: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_bound_and_spread() {
-        let mut last = Duration::ZERO;
-        for attempt in 1..=9 {
-            let now = pause("msg_a", attempt);
-            assert!(now > last, "attempt {attempt}: {now:?} after {last:?}");
-            last = now;
-        }
-        assert!(
-            (9..=4_000_000_000).step_by(400_000_000).all(|n| pause("msg_a", n) <= LONGEST_PAUSE.mul_f64(1.2))
-        );
-        assert_ne!(pause("msg_a", 3), pause("msg_b", 3));
-    }
-}
+mod tests;

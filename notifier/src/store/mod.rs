@@ -215,6 +215,19 @@ pub trait Store: Send {
     /// [`StoreError`].
     fn release_leases(&mut self, civil_now: Timestamp) -> Result<usize, StoreError>;
 
+    /// Puts back the deliveries of a channel that were leased before a civil time, but for those that are held; says
+    /// how many. Their outcome is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn release_forgotten(
+        &mut self,
+        channel: &str,
+        leased_before: Timestamp,
+        held: &[i64],
+        civil_now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
     /// Ends the queued deliveries of channels that no longer exist; says how many.
     ///
     /// # Errors

@@ -131,20 +131,38 @@ fn release_leases(t: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<usize
         .prepare_cached("SELECT id, decided_at FROM deliveries WHERE state = 'leased'")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (id, started) in &leased {
-        write_attempt(
-            t,
-            *id,
-            Timestamp::from_nanos(*started),
-            0,
-            "unknown",
-            "the process ended during the attempt",
-        )?;
+    release(t, &leased, "the process ended during the attempt", now)
+}
+
+fn release_forgotten(
+    t: &Transaction<'_>,
+    channel: &str,
+    leased_before: Timestamp,
+    held: &[i64],
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let leased: Vec<(i64, i64)> = t
+        .prepare_cached(
+            "SELECT id, decided_at FROM deliveries WHERE channel = ?1 AND state = 'leased'
+               AND (decided_at < ?2 OR decided_at > ?3) AND id NOT IN (SELECT value FROM json_each(?4))",
+        )?
+        .query_map(params![channel, leased_before.as_nanos(), now.as_nanos(), json(&held)?], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    release(t, &leased, "the attempt ended without a word", now)
+}
+
+/// Puts leased deliveries, each with the instant of its lease, back into the queue.
+fn release(t: &Transaction<'_>, leased: &[(i64, i64)], why: &str, now: Timestamp) -> rusqlite::Result<usize> {
+    let mut back = t.prepare_cached(
+        "UPDATE deliveries SET state = 'queued', not_before = ?2, decided_at = ?2 WHERE id = ?1",
+    )?;
+    for (id, started) in leased {
+        write_attempt(t, *id, Timestamp::from_nanos(*started), 0, "unknown", why)?;
+        back.execute([*id, now.as_nanos()])?;
     }
-    t.execute(
-        "UPDATE deliveries SET state = 'queued', not_before = ?1, decided_at = ?1 WHERE state = 'leased'",
-        [now.as_nanos()],
-    )
+    Ok(leased.len())
 }
 
 fn suppress_orphans(t: &Transaction<'_>, channels: &[String], now: Timestamp) -> rusqlite::Result<usize> {
@@ -225,6 +243,18 @@ impl Store for SqliteStore {
 
     fn release_leases(&mut self, civil_now: Timestamp) -> Result<usize, StoreError> {
         self.transact("release deliveries", |t| release_leases(t, civil_now))
+    }
+
+    fn release_forgotten(
+        &mut self,
+        channel: &str,
+        leased_before: Timestamp,
+        held: &[i64],
+        civil_now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.transact("release forgotten deliveries", |t| {
+            release_forgotten(t, channel, leased_before, held, civil_now)
+        })
     }
 
     fn suppress_orphans(&mut self, channels: &[String], civil_now: Timestamp) -> Result<usize, StoreError> {
