@@ -50,7 +50,7 @@ pub struct WebhookConfig {
     /// Further headers, such as `Authorization`; values are never shown.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
-    /// Whether redirects are followed.
+    /// Whether redirects are followed: 307 and 308 to the same scheme, host and port alone.
     #[serde(default)]
     pub follow_redirects: bool,
     /// Deadline of one attempt, connecting included.
@@ -164,9 +164,10 @@ impl Webhook {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = config.parsed_url()?;
         let redirects =
-            if config.follow_redirects { redirect::Policy::limited(5) } else { redirect::Policy::none() };
+            if config.follow_redirects { same_origin_redirects() } else { redirect::Policy::none() };
         let client = Client::builder()
             .redirect(redirects)
+            .no_proxy()
             .connect_timeout(config.timeout.0)
             .default_headers(config.headers()?)
             .user_agent(concat!("Tidemark/", env!("CARGO_PKG_VERSION")))
@@ -245,6 +246,16 @@ impl Webhook {
         let at = Timestamp::from_datetime(&DateTime::parse_from_rfc2822(value).ok()?);
         Some(at.since(self.clock.civil_now()))
     }
+}
+
+/// Follows what keeps the POST and stays with the host that may see the headers; any other redirect is the answer.
+fn same_origin_redirects() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let keeps_method = matches!(attempt.status().as_u16(), 307 | 308);
+        let from = attempt.previous().last().map(url::Url::origin);
+        let stays = from.is_some_and(|from| from == attempt.url().origin());
+        if keeps_method && stays && attempt.previous().len() <= 5 { attempt.follow() } else { attempt.stop() }
+    })
 }
 
 fn is_permanent(status: StatusCode) -> bool {

@@ -141,3 +141,31 @@ async fn a_probe_posts_nothing() {
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| request.method.as_str() == "HEAD"));
 }
+
+#[tokio::test]
+async fn redirects_are_followed_within_the_origin_and_as_a_post_alone() {
+    for (status, elsewhere, expected) in [
+        (307, false, "delivered"),
+        (308, false, "delivered"),
+        (302, false, "permanent"),
+        (303, false, "permanent"),
+        (307, true, "permanent"),
+        (308, true, "permanent"),
+    ] {
+        let (server, other) = (MockServer::start().await, MockServer::start().await);
+        let target = if elsewhere { other.uri() } else { server.uri() };
+        let moved = ResponseTemplate::new(status).insert_header("location", format!("{target}/new"));
+        Mock::given(path("/old")).respond_with(moved).mount(&server).await;
+        for server in [&server, &other] {
+            Mock::given(path("/new")).respond_with(ResponseTemplate::new(200)).mount(server).await;
+        }
+        let config = json!({"url": format!("{}/old", server.uri()), "secret": format!("whsec_{KEY}"),
+            "follow_redirects": true});
+        let clock = Arc::new(ManualClock::new(at(2))) as Arc<dyn Clock>;
+        let channel = Webhook::new(serde_json::from_value(config).unwrap(), clock).unwrap();
+        let outcome = channel.deliver(&notification()).await;
+        assert_eq!(outcome.as_str(), expected, "{status} elsewhere={elsewhere} {outcome:?}");
+        assert_eq!(other.received_requests().await.unwrap().len(), 0);
+        assert!(server.received_requests().await.unwrap().iter().all(is_signed));
+    }
+}
