@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::NotifierError;
 use crate::incident::{Book, Now};
 use crate::metrics::{NotifierMetrics, ReasonLabels, StateLabels};
-use crate::plan::Plan;
+use crate::plan::{ChannelSlot, Plan};
 use crate::store::{Finished, Lease, Step, Store, StoreError};
 use crate::view::{AlertState, DeliveryState};
 
@@ -127,10 +127,12 @@ impl Engine {
     pub(crate) fn lease_held(
         self: &Arc<Self>,
         channel: &str,
+        recipients: &[String],
     ) -> Result<Option<(Lease, Held)>, NotifierError> {
         // Under one lock with the lease, so that nobody sees a lease without its hold.
         let mut state = self.lock();
-        let lease = state.store.lease(channel, self.clock.civil_now()).map_err(NotifierError::Store)?;
+        let now = self.clock.civil_now();
+        let lease = state.store.lease(channel, recipients, now).map_err(NotifierError::Store)?;
         Ok(lease.map(|lease| {
             self.held().insert(lease.delivery);
             let held = Held { engine: Arc::clone(self), delivery: lease.delivery };
@@ -298,10 +300,6 @@ impl Engine {
     /// # Errors
     /// [`NotifierError::Store`]; the plan before stands then.
     pub fn apply(&self, plan: Arc<Plan>) -> Result<(), NotifierError> {
-        let channels: Vec<String> = plan
-            .receivers()
-            .flat_map(|receiver| receiver.slots.iter().map(|slot| slot.name.clone()))
-            .collect();
         let before = self.plan();
         let routed = self.step(|state, now| {
             state.plan = Arc::clone(&plan);
@@ -313,15 +311,7 @@ impl Engine {
             state.plan = before;
             return Err(error);
         }
-        match state.store.suppress_orphans(&channels, self.clock.civil_now()) {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::warn!(count, "queued deliveries of channels that are no longer configured ended")
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot end deliveries of channels that are no longer configured")
-            }
-        }
+        state.end_orphans(self.clock.civil_now());
         if let Err(error) = state.store.set_timezone(plan.config.timezone) {
             tracing::error!(%error, "cannot keep the zone for readers");
         }
@@ -337,6 +327,7 @@ impl Engine {
         let now = self.now();
         let mut state = self.lock();
         let keep = state.plan.config.keep;
+        state.end_orphans(now.civil);
         state.store.prune(now.domain - keep, now.civil - keep).map_err(NotifierError::Store)
     }
 
@@ -345,7 +336,10 @@ impl Engine {
     /// # Errors
     /// [`NotifierError::Store`].
     pub fn lease(&self, channel: &str) -> Result<Option<Lease>, NotifierError> {
-        self.lock().store.lease(channel, self.clock.civil_now()).map_err(NotifierError::Store)
+        let mut state = self.lock();
+        let slot = state.plan.slots().find(|slot| slot.name == channel).cloned();
+        let recipients = slot.map(|slot| slot.recipients).unwrap_or_default();
+        state.store.lease(channel, &recipients, self.clock.civil_now()).map_err(NotifierError::Store)
     }
 
     /// Puts back the deliveries of a channel that were leased so long ago though no attempt holds them.
@@ -374,6 +368,10 @@ impl Engine {
     pub fn finish(&self, finished: &Finished) -> Result<(), NotifierError> {
         let mut state = self.lock();
         state.store.finish(finished).map_err(NotifierError::Store)?;
+        if finished.state == DeliveryState::Queued {
+            // Its channel may have gone while it was under way.
+            state.end_orphans(self.clock.civil_now());
+        }
         if matches!(finished.state, DeliveryState::Failed | DeliveryState::Expired) {
             self.metrics.undelivered.inc();
         }
@@ -419,6 +417,21 @@ pub(crate) async fn on_disk<T: Send + 'static>(
 }
 
 impl State {
+    /// Gives queued deliveries to where their channel stands now and ends those whose channel is gone. A failure is
+    /// logged alone: the next time tries again, and nothing is leased to a channel that does not reach its recipient.
+    fn end_orphans(&mut self, now: Timestamp) {
+        let slots: Vec<ChannelSlot> = self.plan.slots().cloned().collect();
+        match self.store.suppress_orphans(&slots, now) {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::warn!(count, "queued deliveries of channels that are no longer configured ended")
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot end deliveries of channels that are no longer configured")
+            }
+        }
+    }
+
     fn reload(&mut self) -> Result<(), StoreError> {
         let loaded = self.store.load()?;
         self.positions = loaded.positions.clone();

@@ -78,7 +78,8 @@ async fn fill(engine: &Arc<Engine>, slot: &Slot, running: &mut JoinSet<()>) -> D
     release_forgotten(engine, slot).await;
     while running.len() < CONCURRENCY {
         let (name, holder) = (slot.name.clone(), Arc::clone(engine));
-        match on_disk(engine, move |_| holder.lease_held(&name)).await {
+        let recipients = slot.channel.recipients();
+        match on_disk(engine, move |_| holder.lease_held(&name, &recipients)).await {
             Ok(Some((lease, held))) => {
                 running.spawn(attempt(Arc::clone(engine), slot.clone(), lease, held));
             }

@@ -84,6 +84,11 @@ impl Plan {
         self.receivers.values()
     }
 
+    /// The channels of every receiver.
+    pub fn slots(&self) -> impl Iterator<Item = &ChannelSlot> {
+        self.receivers.values().flat_map(|receiver| &receiver.slots)
+    }
+
     /// The routes that take an alert.
     pub fn targets(&self, labels: &Labels, severity: Severity) -> Vec<&Arc<Route>> {
         self.routes.targets(labels, severity)

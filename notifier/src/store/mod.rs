@@ -14,6 +14,7 @@ use model::{AlertId, AlertTransition, Position, Positions, Severity, Timestamp};
 
 use crate::incident::{Alert, Group, Member};
 use crate::message::{Message, NoteStatus};
+use crate::plan::ChannelSlot;
 use crate::stages::rate::Bucket;
 use crate::view::DeliveryState;
 
@@ -189,12 +190,17 @@ pub trait Store: Send {
     /// [`StoreError`].
     fn waiting(&mut self, receiver: &str) -> Result<Vec<Waiting>, StoreError>;
 
-    /// Takes the next delivery of a channel: the worst first, and never one whose incident has an earlier one to the
+    /// Takes the next delivery of a channel to one of its recipients: the worst first, and never one whose incident has an earlier one to the
     /// same recipient under way.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn lease(&mut self, channel: &str, civil_now: Timestamp) -> Result<Option<Lease>, StoreError>;
+    fn lease(
+        &mut self,
+        channel: &str,
+        recipients: &[String],
+        civil_now: Timestamp,
+    ) -> Result<Option<Lease>, StoreError>;
 
     /// Civil time at which the next delivery of a channel may be tried, of those that must still wait.
     ///
@@ -228,11 +234,12 @@ pub trait Store: Send {
         civil_now: Timestamp,
     ) -> Result<usize, StoreError>;
 
-    /// Ends the queued deliveries of channels that no longer exist; says how many.
+    /// Gives deliveries whose recipient is reached by another channel of the same receiver and type to that one, and
+    /// ends the queued ones that no channel carries; says how many ended.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn suppress_orphans(&mut self, channels: &[String], civil_now: Timestamp) -> Result<usize, StoreError>;
+    fn suppress_orphans(&mut self, slots: &[ChannelSlot], civil_now: Timestamp) -> Result<usize, StoreError>;
 
     /// Keeps the zone for readers without a configuration.
     ///

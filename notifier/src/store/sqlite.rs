@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::rows::{alerts_of, damaged, from_json, load, optional_time, time};
 use super::write::{json, write_meta, write_step};
 use super::{Finished, Lease, Loaded, Step, Store, StoreError, Waiting, schema};
+use crate::plan::ChannelSlot;
 use crate::view::DeliveryState;
 
 /// The store.
@@ -61,18 +62,24 @@ impl SqliteStore {
     }
 }
 
-fn lease(t: &Transaction<'_>, channel: &str, now: Timestamp) -> rusqlite::Result<Option<Lease>> {
+fn lease(
+    t: &Transaction<'_>,
+    channel: &str,
+    recipients: &[String],
+    now: Timestamp,
+) -> rusqlite::Result<Option<Lease>> {
     let found = t
         .prepare_cached(
             "SELECT d.id, d.key, d.thread, d.recipient, d.attempts, d.created_at, n.message
              FROM deliveries d JOIN notifications n ON n.id = d.notification_id
              WHERE d.channel = ?1 AND d.state = 'queued' AND d.waiting = 0
                AND (d.not_before <= ?2 OR d.decided_at > ?2)
+               AND d.recipient IN (SELECT value FROM json_each(?3))
                AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.incident = d.incident AND e.channel = d.channel
                  AND e.recipient = d.recipient AND e.id < d.id AND e.state IN ('queued', 'leased') AND e.waiting = 0)
              ORDER BY d.urgency, d.id LIMIT 1",
         )?
-        .query_row(params![channel, now.as_nanos()], |row| {
+        .query_row(params![channel, now.as_nanos(), json(&recipients)?], |row| {
             Ok(Lease {
                 delivery: row.get("id")?,
                 key: row.get("key")?,
@@ -165,13 +172,47 @@ fn release(t: &Transaction<'_>, leased: &[(i64, i64)], why: &str, now: Timestamp
     Ok(leased.len())
 }
 
-fn suppress_orphans(t: &Transaction<'_>, channels: &[String], now: Timestamp) -> rusqlite::Result<usize> {
-    t.execute(
-        "UPDATE deliveries SET state = 'suppressed', waiting = 0, finished_at = ?2,
-           detail = 'channel `' || channel || '` is no longer configured'
-         WHERE state = 'queued' AND channel NOT IN (SELECT value FROM json_each(?1))",
-        params![json(&channels)?, now.as_nanos()],
-    )
+fn suppress_orphans(t: &Transaction<'_>, slots: &[ChannelSlot], now: Timestamp) -> rusqlite::Result<usize> {
+    let open: Vec<(String, String)> = t
+        .prepare_cached(
+            "SELECT DISTINCT channel, recipient FROM deliveries WHERE state IN ('queued', 'leased')",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut ended = 0;
+    for (channel, recipient) in &open {
+        match place(slots, channel, recipient) {
+            Some(name) if name == channel => {}
+            Some(name) => {
+                t.execute(
+                    "UPDATE deliveries SET channel = ?3
+                     WHERE state IN ('queued', 'leased') AND channel = ?1 AND recipient = ?2",
+                    [channel, recipient, name],
+                )?;
+            }
+            None => {
+                ended += t.execute(
+                    "UPDATE deliveries SET state = 'suppressed', waiting = 0, finished_at = ?3,
+                       detail = 'channel `' || channel || '` to `' || recipient || '` is no longer configured'
+                     WHERE state = 'queued' AND channel = ?1 AND recipient = ?2",
+                    params![channel, recipient, now.as_nanos()],
+                )?;
+            }
+        }
+    }
+    Ok(ended)
+}
+
+/// Where a channel's deliveries to a recipient belong now: there still, or in the slot of the same receiver and type
+/// that reaches the recipient.
+fn place<'a>(slots: &'a [ChannelSlot], channel: &str, recipient: &str) -> Option<&'a String> {
+    let family = |name: &str| name.rsplit_once('/').map(|(family, _)| family.to_owned());
+    let reaches = |slot: &&ChannelSlot| {
+        family(&slot.name) == family(channel) && slot.recipients.iter().any(|one| one == recipient)
+    };
+    let mut candidates = slots.iter().filter(reaches);
+    let first = candidates.clone().next();
+    candidates.find(|slot| slot.name == channel).or(first).map(|slot| &slot.name)
 }
 
 fn prune(t: &Transaction<'_>, domain_before: Timestamp, civil_before: Timestamp) -> rusqlite::Result<usize> {
@@ -223,8 +264,13 @@ impl Store for SqliteStore {
         })
     }
 
-    fn lease(&mut self, channel: &str, civil_now: Timestamp) -> Result<Option<Lease>, StoreError> {
-        self.transact("lease a delivery", |t| lease(t, channel, civil_now))
+    fn lease(
+        &mut self,
+        channel: &str,
+        recipients: &[String],
+        civil_now: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        self.transact("lease a delivery", |t| lease(t, channel, recipients, civil_now))
     }
 
     fn next_due(&mut self, channel: &str, civil_now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
@@ -257,8 +303,8 @@ impl Store for SqliteStore {
         })
     }
 
-    fn suppress_orphans(&mut self, channels: &[String], civil_now: Timestamp) -> Result<usize, StoreError> {
-        self.transact("end deliveries of removed channels", |t| suppress_orphans(t, channels, civil_now))
+    fn suppress_orphans(&mut self, slots: &[ChannelSlot], civil_now: Timestamp) -> Result<usize, StoreError> {
+        self.transact("end deliveries of removed channels", |t| suppress_orphans(t, slots, civil_now))
     }
 
     fn set_timezone(&mut self, zone: chrono_tz::Tz) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::bench::{Bench, Sent, config, transition};
 use model::{Origin, Severity, Timestamp, Transition};
 use notifier::NotifierConfig;
+use notifier::plan::ChannelSlot;
 use notifier::store::{Finished, Lease, Loaded, SqliteStore, Step, Store, StoreError, Waiting};
 use notifier::view::DeliveryState;
 use proptest::prelude::*;
@@ -41,9 +42,14 @@ impl Store for Flaky {
         self.toss()?;
         self.inner.waiting(receiver)
     }
-    fn lease(&mut self, channel: &str, now: Timestamp) -> Result<Option<Lease>, StoreError> {
+    fn lease(
+        &mut self,
+        channel: &str,
+        recipients: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
         self.toss()?;
-        self.inner.lease(channel, now)
+        self.inner.lease(channel, recipients, now)
     }
     fn next_due(&mut self, channel: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.inner.next_due(channel, now)
@@ -64,8 +70,8 @@ impl Store for Flaky {
     ) -> Result<usize, StoreError> {
         self.inner.release_forgotten(channel, before, held, now)
     }
-    fn suppress_orphans(&mut self, channels: &[String], now: Timestamp) -> Result<usize, StoreError> {
-        self.inner.suppress_orphans(channels, now)
+    fn suppress_orphans(&mut self, slots: &[ChannelSlot], now: Timestamp) -> Result<usize, StoreError> {
+        self.inner.suppress_orphans(slots, now)
     }
     fn set_timezone(&mut self, zone: chrono_tz::Tz) -> Result<(), StoreError> {
         self.inner.set_timezone(zone)
@@ -213,6 +219,57 @@ fn a_delivery_under_way_at_a_crash_is_sent_again_with_its_key() {
     assert_eq!(second.message, first.message);
     let attempts = bench.reader().attempts(first.delivery).unwrap();
     assert_eq!(attempts.iter().map(|a| a.outcome.as_str()).collect::<Vec<_>>(), ["unknown"]);
+}
+
+/// The receiver `ops` with a webhook to each of these hosts.
+fn hosts(hosts: &[&str]) -> NotifierConfig {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let channels: Vec<_> = hosts
+        .iter()
+        .map(|host| json!({"webhook": {"url": format!("http://{host}/"), "secret": secret}}))
+        .collect();
+    let mut settings = config(&["ops"], json!({"receiver": "ops"}), json!({}));
+    settings.receivers = vec![serde_json::from_value(json!({"name": "ops", "channels": channels})).unwrap()];
+    settings
+}
+
+/// A notifier with one message to each of these hosts in its queue.
+fn queued(names: &[&str]) -> Bench {
+    let mut bench = Bench::new(hosts(names));
+    bench.append(transition("a", 0, 0, Transition::Firing, Severity::P1, Origin::Live));
+    bench.engine().consume().unwrap();
+    bench.clock.advance(std::time::Duration::from_secs(30));
+    bench.engine().keep_timers().unwrap();
+    bench
+}
+
+#[test]
+fn channels_that_change_places_keep_their_messages() {
+    let mut bench = queued(&["a", "b"]);
+    bench.reconfigure(hosts(&["b", "a"]));
+    let to = |slot| bench.engine().lease(slot).unwrap().map(|lease| lease.recipient);
+    assert_eq!(to("ops/webhook/0").as_deref(), Some("b"));
+    assert_eq!(to("ops/webhook/1").as_deref(), Some("a"));
+}
+
+#[test]
+fn a_channel_that_takes_the_place_of_another_does_not_get_its_messages() {
+    let mut bench = queued(&["a"]);
+    bench.reconfigure(hosts(&["c"]));
+    assert_eq!(bench.lease("ops"), None);
+    let left = bench.reader().deliveries(10).unwrap();
+    assert_eq!(left.iter().map(|d| d.state).collect::<Vec<_>>(), [DeliveryState::Suppressed]);
+    assert_eq!(left[0].detail, "channel `ops/webhook/0` to `a` is no longer configured");
+}
+
+#[test]
+fn a_delivery_whose_channel_goes_while_it_is_under_way_ends() {
+    let mut bench = queued(&["a"]);
+    let lease = bench.lease("ops").unwrap();
+    bench.reconfigure(hosts(&[]));
+    bench.end(&lease, DeliveryState::Queued);
+    let left = bench.reader().deliveries(10).unwrap();
+    assert_eq!(left.iter().map(|d| d.state).collect::<Vec<_>>(), [DeliveryState::Suppressed]);
 }
 
 #[test]
