@@ -400,7 +400,7 @@ impl Engine {
     }
 }
 
-/// Runs a step where blocking is allowed. A panic there is a panic here.
+/// Runs a step where blocking is allowed. A panic there is an error here.
 pub(crate) async fn on_disk<T: Send + 'static>(
     engine: &Arc<Engine>,
     work: impl FnOnce(&Engine) -> Result<T, NotifierError> + Send + 'static,
@@ -409,7 +409,11 @@ pub(crate) async fn on_disk<T: Send + 'static>(
     match spawn_blocking(move || work(&engine)).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
+            Ok(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                Err(NotifierError::Panicked(text.unwrap_or_default()))
+            }
             // The runtime is ending: nobody waits for the answer.
             Err(_) => std::future::pending().await,
         },

@@ -35,4 +35,7 @@ pub enum NotifierError {
     /// The log failed.
     #[error("cannot read the topic `alerts`")]
     Log(#[source] model::ReadError),
+    /// A step ended in a panic; nothing of it was written, and the state is loaded again before the next.
+    #[error("a step of the notifier panicked: {0}")]
+    Panicked(String),
 }

@@ -51,6 +51,8 @@ pub struct NotifierMetrics {
     pub lost_bytes: Counter,
     /// Steps that failed because the database or the log did.
     pub step_errors: Counter,
+    /// Pumps of channels that died and were started again.
+    pub restarts: Counter,
 }
 
 impl Default for NotifierMetrics {
@@ -65,6 +67,7 @@ impl Default for NotifierMetrics {
             transitions: Counter::default(),
             lost_bytes: Counter::default(),
             step_errors: Counter::default(),
+            restarts: Counter::default(),
         }
     }
 }
@@ -87,6 +90,7 @@ impl NotifierMetrics {
         sub.register("transitions", "Alert transitions consumed", metrics.transitions.clone());
         sub.register("lost_bytes", "Bytes of the log lost to retention unread", metrics.lost_bytes.clone());
         sub.register("step_errors", "Steps that failed and were tried again", metrics.step_errors.clone());
+        sub.register("restarts", "Delivery tasks that died and were started again", metrics.restarts.clone());
         metrics
     }
 }

@@ -15,7 +15,7 @@ use crate::channels::{self, within};
 use crate::engine::{Engine, on_disk};
 use crate::incident::{Now, key};
 use crate::message::{Message, MessageKind, compose};
-use crate::outbox::{Slot, pump};
+use crate::outbox::{Slot, keep_pumping};
 use crate::plan::{Plan, Receiver};
 use crate::store::{Reader, SqliteStore};
 use crate::view::ChannelTest;
@@ -92,7 +92,7 @@ impl Notifier {
         while !shutdown.is_cancelled() {
             let stop = shutdown.child_token();
             for slot in slots.borrow_and_update().iter() {
-                pumps.spawn(pump(Arc::clone(&self.engine), slot.clone(), stop.clone()));
+                pumps.spawn(keep_pumping(Arc::clone(&self.engine), slot.clone(), stop.clone()));
             }
             loop {
                 tokio::select! {

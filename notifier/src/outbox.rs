@@ -55,6 +55,30 @@ pub(crate) struct Slot {
     pub(crate) channel: Arc<dyn Channel>,
 }
 
+/// Runs a pump until `stop`; one that dies is counted and started again. What it had leased is released by its age.
+pub(crate) async fn keep_pumping(engine: Arc<Engine>, slot: Slot, stop: CancellationToken) {
+    let mut wait = DATABASE_PAUSE;
+    loop {
+        let mut pumping = JoinSet::new();
+        pumping.spawn(pump(Arc::clone(&engine), slot.clone(), stop.clone()));
+        let ended = pumping.join_next().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        engine.metrics().restarts.inc();
+        tracing::error!(
+            channel = slot.name,
+            ?ended,
+            "the deliveries of a channel stopped, starting them again"
+        );
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = engine.clock().sleep(wait) => {}
+        }
+        wait = (wait * 2).min(LONGEST_DATABASE_PAUSE);
+    }
+}
+
 /// Carries the deliveries of one channel until `stop`; then lets those under way end.
 pub(crate) async fn pump(engine: Arc<Engine>, slot: Slot, stop: CancellationToken) {
     let mut changes = engine.outbox();

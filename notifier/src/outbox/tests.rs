@@ -22,6 +22,8 @@ const NAME: &str = "ops/webhook/0";
 /// Panics at its first attempts, then takes everything.
 struct FakeChannel {
     panics: AtomicU32,
+    /// Further panics, where the pump asks for its deadline.
+    pump_panics: AtomicU32,
 }
 
 #[async_trait]
@@ -33,6 +35,8 @@ impl Channel for FakeChannel {
         vec!["127.0.0.1:9".into()]
     }
     fn timeout(&self) -> Duration {
+        let left = self.pump_panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        assert!(left.is_err(), "the fake channel kills its pump as it was told");
         Duration::from_secs(10)
     }
     async fn deliver(&self, _: &Notification) -> Outcome {
@@ -109,9 +113,16 @@ impl Fixture {
     }
 
     fn pump(&self, panics: u32) {
-        let channel = Arc::new(FakeChannel { panics: AtomicU32::new(panics) });
+        self.start(panics, 0);
+    }
+
+    fn start(&self, panics: u32, pump_panics: u32) {
+        let channel = Arc::new(FakeChannel {
+            panics: AtomicU32::new(panics),
+            pump_panics: AtomicU32::new(pump_panics),
+        });
         let slot = Slot { name: NAME.into(), channel };
-        tokio::spawn(pump(Arc::clone(&self.engine), slot, self.stop.clone()));
+        tokio::spawn(keep_pumping(Arc::clone(&self.engine), slot, self.stop.clone()));
     }
 
     fn sql(&self, text: &str) {
@@ -200,4 +211,21 @@ fn pauses_grow_to_a_bound_and_spread() {
         (9..=4_000_000_000).step_by(400_000_000).all(|n| pause("msg_a", n) <= LONGEST_PAUSE.mul_f64(1.2))
     );
     assert_ne!(pause("msg_a", 3), pause("msg_b", 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pump_that_dies_is_started_again_and_counted() {
+    let fixture = Fixture::new();
+    fixture.start(0, 2);
+    fixture.pass(0, Fixture::all_delivered).await;
+    assert_eq!(fixture.engine.metrics().restarts.get(), 2);
+    fixture.stop.cancel();
+}
+
+#[tokio::test]
+async fn a_step_that_panics_is_an_error_and_the_next_one_works() {
+    let fixture = Fixture::new();
+    let broken = on_disk(&fixture.engine, |_| -> Result<(), crate::NotifierError> { panic!("broken") }).await;
+    assert_eq!(broken.unwrap_err().to_string(), "a step of the notifier panicked: broken");
+    assert!(on_disk(&fixture.engine, |engine| engine.consume()).await.is_ok());
 }
