@@ -5,9 +5,14 @@
 //! goes on from there: every tick is judged once and its verdicts are written once, after `kill -9` too. A snapshot
 //! only shortens the replay; after it the cursor `detector` is committed, so that retention keeps what a replay needs.
 //!
-//! **Waits.** A full log is tried again every `full_retry` until it takes the batch; nothing is dropped.
+//! **Waits.** A full log is tried again every `full_retry` until it takes the batch; so is a disk that refuses one, with
+//! pauses that double up to [`MAX_PAUSE`]. Nothing is dropped; only a closed log ends it. A snapshot the disk refuses is
+//! tried again when the next one is due.
 //!
-//! **Large batches** are cut between ticks into appends of about `max_verdicts`, each of which says how far it covers.
+//! **Large outputs.** Judged and appended are about `max_verdicts` at a time, so that memory does not grow with the
+//! length of an outage: a range of missed ticks is judged window by window. What the log still calls too large is
+//! halved. Each append says how far it covers, in the middle of an entry too, so that a restart goes on from there. A
+//! configuration that changed between two appends of one entry may judge verdicts of one window by both.
 //!
 //! **A changed configuration** applies from the next batch on; alerts of metrics that are judged no more are resolved,
 //! and a snapshot follows at once, so that a replay does not judge the past by it. When it changed while the detector
@@ -17,23 +22,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{
-    AlertTransition, AppendError, Clock, Entry, Monotonic, Positions, ReadError, SampleLog, Topic, Topics,
-};
+use model::{AlertTransition, AppendError, Clock, Monotonic, Positions, ReadError, SampleLog, Topic, Topics};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineStats, JudgingConfig};
 
+mod covered;
 mod metrics;
 mod output;
 mod start;
+mod steps;
 mod store;
 
 pub use metrics::DetectorMetrics;
 pub use output::PRODUCER;
 
-use output::{Covered, Output};
+use covered::Covered;
+use output::Output;
+use steps::Work;
+
+/// The longest pause between two tries of an append the disk refuses.
+pub const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Where and how often the detector keeps its state.
 #[derive(Clone, Debug)]
@@ -44,7 +54,7 @@ pub struct DetectorOptions {
     pub snapshot_every: Duration,
     /// At most this many entries are read and judged as one batch.
     pub max_batch: usize,
-    /// An append of so many verdicts is closed at the next tick.
+    /// An append of so many verdicts and transitions is closed at the next window.
     pub max_verdicts: usize,
     /// Pause between tries while the log is full.
     pub full_retry: Duration,
@@ -75,15 +85,6 @@ pub enum DetectorError {
     /// The cursor cannot be kept.
     #[error("detector cannot commit its cursor")]
     Commit(#[source] AppendError),
-    /// A snapshot cannot be written.
-    #[error("detector cannot write its snapshot in {path}")]
-    Snapshot {
-        /// The folder.
-        path: String,
-        /// The system's word.
-        #[source]
-        source: std::io::Error,
-    },
     /// The log's last word of the detector is not the detector's.
     #[error("detector cannot go on: {message}")]
     SourcePosition {
@@ -130,6 +131,7 @@ pub async fn run(
     progress: watch::Sender<Progress>,
     shutdown: CancellationToken,
 ) -> Result<(), DetectorError> {
+    progress.send_modify(|progress| progress.caught_up = false);
     let judging = config.borrow_and_update().as_ref().clone();
     let mut consumer = Consumer::start(log, clock, judging, options, metrics, progress, &shutdown).await?;
     while !shutdown.is_cancelled() {
@@ -161,6 +163,13 @@ pub async fn run(
     consumer.snapshot().await
 }
 
+/// What became of an append.
+enum Tried {
+    Taken,
+    TooLarge,
+    Shutdown,
+}
+
 struct Consumer {
     log: Arc<dyn SampleLog>,
     clock: Arc<dyn Clock>,
@@ -186,7 +195,9 @@ impl Consumer {
         shutdown: &CancellationToken,
     ) -> Result<Self, DetectorError> {
         if log.committed(PRODUCER).is_none() {
-            log.commit(PRODUCER, &Positions::default()).map_err(DetectorError::Commit)?;
+            let own = log.clone();
+            let committed = blocking(move || own.commit(PRODUCER, &Positions::default())).await?;
+            committed.map_err(DetectorError::Commit)?;
         }
         let (reader, own) = (log.clone(), options.clone());
         let restored = blocking(move || start::restore(reader.as_ref(), judging, &own)).await??;
@@ -207,6 +218,11 @@ impl Consumer {
             last_snapshot,
             stale: true,
         };
+        if let Some(output) = restored.unfinished
+            && !consumer.append(output, shutdown).await?
+        {
+            return Ok(consumer);
+        }
         // The corrections first: a snapshot of the corrected state would hide that they were never told.
         consumer.correct(restored.corrections, shutdown).await?;
         if restored.replayed > 0 {
@@ -230,12 +246,20 @@ impl Consumer {
             return Ok(moved);
         }
         let ticks = batch.entries.len();
-        for output in self.judge(batch.entries, batch.next).await? {
-            if !self.append(output, shutdown).await? {
+        self.stale = true;
+        let mut work = Work::new(batch.entries, &self.covered, batch.next);
+        loop {
+            let most = self.options.max_verdicts;
+            let judge = move |engine: &mut Engine| (work.judge(engine, most), work);
+            let (output, left) = self.with_engine(judge).await?;
+            let Some(output) = output else { break };
+            work = left;
+            if !self.append(output, shutdown).await?
+                || shutdown.is_cancelled() && self.covered.within.is_some()
+            {
                 return Ok(true);
             }
         }
-        self.stale = true;
         self.metrics.ticks.inc_by(ticks as u64);
         self.metrics.batch_seconds.observe((self.clock.monotonic_now() - begun).as_secs_f64());
         self.progress.send_modify(|progress| progress.ticks += ticks as u64);
@@ -243,45 +267,92 @@ impl Consumer {
         Ok(true)
     }
 
-    /// Judges where blocking is allowed; the engine goes there and comes back.
-    async fn judge(&mut self, entries: Vec<Entry>, next: Positions) -> Result<Vec<Output>, DetectorError> {
+    /// Works with the engine where blocking is allowed; it goes there and comes back.
+    async fn with_engine<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, DetectorError> {
         let mut engine = std::mem::replace(&mut self.engine, Engine::new(JudgingConfig::default()));
-        let (from, most) = (self.covered.clone(), self.options.max_verdicts);
-        let (engine, outputs) = blocking(move || {
-            let outputs = output::judge(&mut engine, entries, &from, &next, most);
-            (engine, outputs)
+        let (engine, done) = blocking(move || {
+            let done = work(&mut engine);
+            (engine, done)
         })
         .await?;
         self.engine = engine;
-        Ok(outputs)
+        Ok(done)
     }
 
-    /// Appends, waiting while the log is full; false when the shutdown came first. Then the engine is ahead of the log,
-    /// and no snapshot may be taken of it.
+    /// Appends, in halves where it is too large, waiting while the log does not take it; false when the shutdown came
+    /// first. Then the engine is ahead of the log, and no snapshot may be taken of it.
     async fn append(&mut self, output: Output, shutdown: &CancellationToken) -> Result<bool, DetectorError> {
-        while !output.bodies.is_empty() {
-            match self.log.append(output.entries(self.sequence)).await {
-                Ok(_) => {
-                    self.sequence += output.bodies.len() as u64;
-                    self.metrics.verdicts.inc_by(output.verdicts as u64);
-                    self.metrics.transitions.inc_by(output.transitions as u64);
-                    break;
+        let mut left = vec![output];
+        while let Some(output) = left.pop() {
+            match self.append_whole(&output, shutdown).await? {
+                Tried::Taken => self.covered = output.covered,
+                Tried::Shutdown => {
+                    self.last_snapshot = Monotonic::MAX;
+                    return Ok(false);
                 }
-                Err(AppendError::Full { .. }) => {
-                    self.metrics.log_full.inc();
-                    tokio::select! {
-                        () = shutdown.cancelled() => {
-                            self.last_snapshot = Monotonic::MAX;
-                            return Ok(false);
-                        }
-                        () = self.clock.sleep(self.options.full_retry) => {}
-                    }
+                Tried::TooLarge if output.units() > 1 => {
+                    let half = output.units() / 2;
+                    let (first, rest) = output.split(half);
+                    left.extend([rest, first]);
                 }
-                Err(error) => return Err(DetectorError::Append(error)),
+                Tried::TooLarge => {
+                    self.metrics.oversized.inc();
+                    tracing::error!(
+                        "a single verdict or transition is larger than a frame of the log: left out"
+                    );
+                    self.covered = output.covered;
+                }
             }
         }
-        self.covered = output.covered;
         Ok(true)
+    }
+
+    /// Appends as it is, trying until the log takes it or will never take it.
+    async fn append_whole(
+        &mut self,
+        output: &Output,
+        shutdown: &CancellationToken,
+    ) -> Result<Tried, DetectorError> {
+        let mut refused: u32 = 0;
+        while !output.bodies.is_empty() {
+            let pause = match self.log.append(output.entries(self.sequence)).await {
+                Ok(_) => break,
+                Err(AppendError::TooLarge { .. }) => return Ok(Tried::TooLarge),
+                Err(error @ AppendError::Closed) => return Err(DetectorError::Append(error)),
+                Err(error) => self.refused(&error, refused),
+            };
+            refused = refused.saturating_add(1);
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(Tried::Shutdown),
+                () = self.clock.sleep(pause) => {}
+            }
+        }
+        if refused > 0 {
+            tracing::info!(tries = refused, "the log takes verdicts again");
+        }
+        self.sequence += output.bodies.len() as u64;
+        self.metrics.verdicts.inc_by(output.verdicts as u64);
+        self.metrics.transitions.inc_by(output.transitions as u64);
+        Ok(Tried::Taken)
+    }
+
+    /// Counts a refused append and tells of the first one; gives the pause before the next try.
+    fn refused(&self, error: &AppendError, before: u32) -> Duration {
+        if before == 0 {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the log does not take verdicts: trying again"
+            );
+        }
+        if matches!(error, AppendError::Full { .. }) {
+            self.metrics.log_full.inc();
+            return self.options.full_retry;
+        }
+        self.metrics.append_failed.inc();
+        self.options.full_retry.saturating_mul(1 << before.min(16)).min(MAX_PAUSE)
     }
 
     async fn reconfigure(
@@ -289,7 +360,7 @@ impl Consumer {
         judging: JudgingConfig,
         shutdown: &CancellationToken,
     ) -> Result<(), DetectorError> {
-        let ended = self.engine.apply(judging);
+        let ended = self.with_engine(move |engine| engine.apply(judging)).await?;
         self.correct(ended, shutdown).await?;
         self.show();
         self.stale = true;
@@ -313,23 +384,33 @@ impl Consumer {
         if due { self.snapshot().await } else { Ok(()) }
     }
 
-    /// Keeps the state and lets go of what a replay from it does not need.
+    /// Keeps the state and lets go of what a replay from it does not need. What the disk refuses is tried again when the
+    /// next one is due: without it a replay takes longer and nothing is lost.
     async fn snapshot(&mut self) -> Result<(), DetectorError> {
         if !self.stale || self.last_snapshot == Monotonic::MAX || self.covered.within.is_some() {
             return Ok(());
         }
+        self.last_snapshot = self.clock.monotonic_now();
         let positions = self.covered.before.clone();
-        let snapshot = store::Snapshot { positions: positions.clone(), engine: self.engine.save() };
-        let folder = self.options.snapshot_dir.clone();
-        let path = folder.display().to_string();
-        let written = blocking(move || store::write(&folder, &snapshot)).await?;
-        let bytes = written.map_err(|source| DetectorError::Snapshot { path, source })?;
-        self.metrics.snapshots.inc();
-        self.metrics.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        let (log, cursor) = (self.log.clone(), positions);
-        let committed = blocking(move || log.commit(PRODUCER, &cursor)).await?;
-        committed.map_err(DetectorError::Commit)?;
-        (self.last_snapshot, self.stale) = (self.clock.monotonic_now(), false);
+        let (folder, log) = (self.options.snapshot_dir.clone(), self.log.clone());
+        let keep = move |engine: &mut Engine| {
+            let snapshot = store::Snapshot { positions, engine: engine.save() };
+            let bytes = store::write(&folder, &snapshot)?;
+            log.commit(PRODUCER, &snapshot.positions).map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(bytes)
+        };
+        match self.with_engine(keep).await? {
+            Ok(bytes) => {
+                self.metrics.snapshots.inc();
+                self.metrics.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+                self.stale = false;
+            }
+            Err(error) => {
+                self.metrics.snapshot_failed.inc();
+                let folder = self.options.snapshot_dir.display();
+                tracing::warn!(%folder, error = &error as &dyn std::error::Error, "detector cannot keep a snapshot");
+            }
+        }
         Ok(())
     }
 

@@ -15,6 +15,9 @@ pub struct DetectorMetrics {
     pub(super) transitions: Counter,
     pub(super) replayed: Counter,
     pub(super) log_full: Counter,
+    pub(super) append_failed: Counter,
+    pub(super) oversized: Counter,
+    pub(super) snapshot_failed: Counter,
     pub(super) snapshots: Counter,
     pub(super) snapshot_bytes: Gauge,
     pub(super) lost_bytes: Counter,
@@ -37,6 +40,9 @@ impl DetectorMetrics {
             transitions: Counter::default(),
             replayed: Counter::default(),
             log_full: Counter::default(),
+            append_failed: Counter::default(),
+            oversized: Counter::default(),
+            snapshot_failed: Counter::default(),
             snapshots: Counter::default(),
             snapshot_bytes: Gauge::default(),
             lost_bytes: Counter::default(),
@@ -58,6 +64,12 @@ impl DetectorMetrics {
         registry.register("transitions", "Alert transitions appended", self.transitions.clone());
         registry.register("replayed", "Tick entries replayed silently after a start", self.replayed.clone());
         registry.register("log_full", "Appends refused because the log was full", self.log_full.clone());
+        let failed = "Appends the disk refused, each tried again";
+        registry.register("append_failed", failed, self.append_failed.clone());
+        let oversized = "Verdicts and transitions left out because one alone exceeds a frame of the log";
+        registry.register("oversized", oversized, self.oversized.clone());
+        let failed = "Snapshots that could not be written";
+        registry.register("snapshot_failed", failed, self.snapshot_failed.clone());
         registry.register("snapshots", "Snapshots written", self.snapshots.clone());
         registry.register("snapshot_bytes", "Size of the newest snapshot", self.snapshot_bytes.clone());
         registry.register("lost_bytes", "Log bytes gone before they were judged", self.lost_bytes.clone());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use model::{AlertTransition, Body, Positions, ReadLimit, SampleLog, SeriesKey, Topic, Topics, Transition};
 
-use super::output::{Covered, PRODUCER};
+use super::covered::Covered;
+use super::output::{Output, PRODUCER};
+use super::steps::Steps;
 use super::{DetectorError, DetectorOptions, store};
 use crate::engine::{Engine, JudgingConfig, close};
 
@@ -15,6 +17,8 @@ pub(super) struct Restored {
     pub(super) sequence: u64,
     pub(super) replayed: u64,
     pub(super) lost_bytes: u64,
+    /// What is still to be written of the step the last append was cut in.
+    pub(super) unfinished: Option<Output>,
     /// Transitions that bring the log in line with a configuration that changed while the detector was down.
     pub(super) corrections: Vec<AlertTransition>,
 }
@@ -39,10 +43,23 @@ pub(super) fn restore(
     let target = target.at_least(&from);
     let mut standing: BTreeMap<SeriesKey, AlertTransition> =
         engine.standing().into_iter().chain(left_out).map(|t| (t.series.clone(), t)).collect();
-    let (replayed, lost_bytes) = replay(log, &mut engine, &from, &target, options)?;
+    let Replayed { replayed, lost_bytes, unfinished } = replay(log, &mut engine, &from, &target, options)?;
     follow_alerts(log, &from, &mut standing, options)?;
+    for (_, body) in unfinished.iter().flat_map(|output| &output.bodies) {
+        if let Body::Alert(transition) = body {
+            follow(&mut standing, (**transition).clone());
+        }
+    }
     let corrections = reconcile(&engine, standing);
-    Ok(Restored { engine, covered: target, sequence, replayed, lost_bytes, corrections })
+    Ok(Restored { engine, covered: target, sequence, replayed, lost_bytes, unfinished, corrections })
+}
+
+/// What a replay came to.
+#[derive(Default)]
+struct Replayed {
+    replayed: u64,
+    lost_bytes: u64,
+    unfinished: Option<Output>,
 }
 
 /// The newest snapshot that fits the log; a new engine when there is none.
@@ -75,20 +92,24 @@ fn replay(
     from: &Positions,
     target: &Covered,
     options: &DetectorOptions,
-) -> Result<(u64, u64), DetectorError> {
+) -> Result<Replayed, DetectorError> {
     let mut at = from.clone();
-    let (mut replayed, mut lost_bytes) = (0, 0);
+    let mut done = Replayed::default();
     let within = target.within.is_some();
     while !at.covers(&target.before) || within {
         let batch =
             log.read(&at, Topics::of(&[Topic::Samples]), options.limit()).map_err(DetectorError::Read)?;
-        lost_bytes += batch.lost_bytes;
+        done.lost_bytes += batch.lost_bytes;
         let mut beyond = false;
-        for entry in &batch.entries {
-            match &entry.body {
-                Body::Tick(tick) if target.has(&entry.position) => {
-                    engine.tick(tick);
-                    replayed += 1;
+        for entry in batch.entries {
+            let (had, part) = (target.has(&entry.position), target.part_of(&entry.position));
+            match (entry.body, part) {
+                (Body::Tick(tick), _) if had => {
+                    Steps::new(entry.position, tick).replay_all(engine);
+                    done.replayed += 1;
+                }
+                (Body::Tick(tick), Some(part)) => {
+                    done.unfinished = Steps::new(entry.position, tick).replay_part(engine, part, target);
                 }
                 _ => beyond = true,
             }
@@ -98,7 +119,15 @@ fn replay(
         }
         at = batch.next;
     }
-    Ok((replayed, lost_bytes))
+    Ok(done)
+}
+
+/// Takes a transition into what stands.
+fn follow(standing: &mut BTreeMap<SeriesKey, AlertTransition>, transition: AlertTransition) {
+    match transition.transition {
+        Transition::Resolved => standing.remove(&transition.series),
+        _ => standing.insert(transition.series.clone(), transition),
+    };
 }
 
 /// What the log itself says of the detector's alerts since the snapshot.
@@ -115,13 +144,9 @@ fn follow_alerts(
             log.read(&at, Topics::of(&[Topic::Alerts]), options.limit()).map_err(DetectorError::Read)?;
         for entry in batch.entries {
             let Body::Alert(transition) = entry.body else { continue };
-            if *entry.producer != *PRODUCER {
-                continue;
+            if *entry.producer == *PRODUCER {
+                follow(standing, *transition);
             }
-            match transition.transition {
-                Transition::Resolved => standing.remove(&transition.series),
-                _ => standing.insert(transition.series.clone(), *transition),
-            };
         }
         if batch.next == at {
             break;

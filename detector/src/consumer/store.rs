@@ -59,10 +59,14 @@ pub(super) fn write(folder: &Path, snapshot: &Snapshot) -> io::Result<u64> {
     let beside = path.with_extension("tmp");
     let body = postcard::to_allocvec(snapshot).map_err(io::Error::other)?;
     let bytes = seal(body);
-    let mut file = File::create(&beside)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, &path)?;
+    let put = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    };
+    // Half a snapshot would keep the space that lacks.
+    put().inspect_err(|_: &io::Error| drop(fs::remove_file(&beside)))?;
     File::open(folder)?.sync_all()?;
     for (_, old) in list(folder).into_iter().skip(KEPT) {
         fs::remove_file(old)?;
