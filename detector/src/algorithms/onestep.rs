@@ -5,7 +5,7 @@
 //! is 1 where evidence reaches the limit of an abnormal row and 2 where one row alone is worth a message.
 //!
 //! It declares nothing and needs nothing declared: interval, season and kind show in the rows. Until the interval is
-//! known and [`LEAST_ROWS`] rows were seen it abstains. Windows that must not be learned move its levels, which have
+//! known and 150 rows were seen it abstains. Windows that must not be learned move its levels, which have
 //! to follow the present, but neither its history nor its calibration.
 //!
 //! Numbers: `evidence` (-log10 of the tail probability), `limit`, and the three lanes `step`, `level`, `raw`.
@@ -109,7 +109,10 @@ impl Algorithm for OneStep {
     fn learn(&mut self, context: &Context<'_>, observation: &Observation, _: &Verdict) {
         let Some(value) = observation.number() else { return };
         let at = local_secs(context, observation);
-        let keep = context.promotion.is_none();
+        // An incident is learned: the levels follow it and its residuals count at most as one in a million. A
+        // calibration that stopped at every alert would never see the tail it judges (docs/quality.md).
+        let incident = context.firing_windows.is_some() && context.promotion.is_none();
+        let keep = !context.do_not_learn || incident;
         match &mut self.core {
             Some(core) => core.learn(at, value, keep),
             None => {
