@@ -12,7 +12,7 @@ use super::run::{Signals, executor};
 use super::{CommandError, Context};
 use crate::cli::DemoArgs;
 use crate::config::Config;
-use crate::demo::{Stage, StageOptions, history_bar};
+use crate::demo::{Stage, StageOptions, cycle_length, history_bar};
 use crate::exit::Exit;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::{Running, RuntimeOptions, start};
@@ -123,7 +123,7 @@ fn announce(options: &StageOptions, running: &Running, resumed: bool) {
          Folder    {folder} (its tidemark.yaml is an ordinary configuration)\n  \
          Stop      Ctrl-C\n\n",
         address = running.address(),
-        cycle = HumanDuration::from_secs((180.0 * 60.0 / speed).round() as u64),
+        cycle = HumanDuration::from_secs((cycle_length().as_secs_f64() / speed).round() as u64),
         folder = folder.display(),
     ));
 }

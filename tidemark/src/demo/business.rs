@@ -184,15 +184,12 @@ impl Business {
         self.live_from
     }
 
-    /// Promotions of the demo: every third day from the first live one on, 13:00 to 15:00.
+    /// Promotions of the demo: every third day from the first live one on, two hours after lunch, where no anomaly of
+    /// orders is planted.
     pub(crate) fn promotions(&self) -> Vec<Promotion> {
-        let first = self.live_from.align_down(Duration::from_secs(86_400)) + Duration::from_secs(5 * 3_600);
-        let days = (0..20u32).map(|n| first + Duration::from_secs(3 * 86_400) * n);
-        days.map(|start| Promotion {
-            window: Window::new(start, Duration::from_secs(2 * 3_600)),
-            factor: 1.6,
-        })
-        .collect()
+        let after_lunch = self.live_from + Duration::from_secs(4 * 3_600);
+        let days = (0..20u32).map(|n| after_lunch + Duration::from_secs(3 * 86_400) * n);
+        days.map(|at| Promotion { window: self.script.quiet_for_orders(at), factor: 1.6 }).collect()
     }
 
     /// How many of a stream happen in the minute that begins at `minute`.
@@ -355,11 +352,12 @@ mod tests {
     }
 
     #[test]
-    fn promotions_lift_orders_by_what_the_calendar_says_and_touch_no_anomaly_of_orders() {
+    fn promotions_come_in_the_afternoon_and_touch_no_anomaly_of_orders() {
         let business = Business::new(1, START);
         for promotion in business.promotions() {
-            let local = promotion.window.start.in_zone(ZONE);
-            assert_eq!((local.hour(), local.minute()), (13, 0));
+            assert_eq!(promotion.window.length(), Duration::from_secs(2 * 3_600));
+            let hour = promotion.window.start.in_zone(ZONE).hour();
+            assert!((10..17).contains(&hour), "{promotion:?}");
             let drops = business.script().around(promotion.window.start, 1, 1);
             let touches = |p: &super::super::script::Planted| {
                 p.plant == Plant::OrdersDrop
@@ -368,6 +366,16 @@ mod tests {
             };
             assert!(!drops.iter().any(touches), "{promotion:?}");
         }
+    }
+
+    #[test]
+    fn a_promotion_lifts_orders_by_what_the_calendar_says() {
+        let business = Business::new(1, START);
+        let first = business.promotions()[0].window.start;
+        let from = (first.as_secs() - START.as_secs()) / 60;
+        let orders = Stream::Orders(Channel::App);
+        let (before, during) = (mean(&business, orders, from - 22, 22), mean(&business, orders, from, 60));
+        assert!((1.4..1.8).contains(&(during / before)), "{during} {before}");
     }
 
     #[test]

@@ -25,3 +25,8 @@ mod stage;
 
 pub(crate) use history::bar as history_bar;
 pub(crate) use stage::{Stage, StageOptions};
+
+/// How long it takes, in domain time, until every anomaly has been planted once.
+pub(crate) const fn cycle_length() -> std::time::Duration {
+    script::Script::cycle_length()
+}

@@ -1,14 +1,17 @@
 //! The anomalies the demo plants: which, when, how strong. Pure; the business asks it for every minute.
 //!
-//! A cycle lasts three domain hours and begins with the demo; every cycle plants the four of [`Plant::ALL`]. The first
+//! A cycle lasts about three domain hours and begins with the demo; every cycle plants the four of [`Plant::ALL`]. The first
 //! one comes eight domain minutes after the start, so that the first alert is on the page within a minute of real time.
 
 use std::time::Duration;
 
 use model::{Timestamp, Window};
 
-/// Length of a cycle in domain minutes.
-const CYCLE_MINUTES: i64 = 180;
+/// Length of a cycle in domain minutes. No divisor of a day, nor near one: what happens every day at the same time is
+/// what a same-time baseline takes for normal.
+const CYCLE_MINUTES: i64 = 193;
+/// Minutes of a cycle in which orders are left alone: the place of promotions.
+const QUIET_FOR_ORDERS: (i64, i64) = (45, 165);
 
 /// A kind of planted anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,14 +102,28 @@ impl Script {
         window.contains(at).then_some(share)
     }
 
+    /// Length of a cycle.
+    pub(crate) const fn cycle_length() -> Duration {
+        Duration::from_secs(CYCLE_MINUTES.unsigned_abs() * 60)
+    }
+
+    /// The stretch without a planted anomaly of orders in the cycle that is on at `at`.
+    pub(crate) fn quiet_for_orders(&self, at: Timestamp) -> Window {
+        let minute = |minute| self.minute(self.cycle(at), minute);
+        Window { start: minute(QUIET_FOR_ORDERS.0), end: minute(QUIET_FOR_ORDERS.1) }
+    }
+
+    fn minute(&self, cycle: i64, minute: i64) -> Timestamp {
+        Timestamp::from_secs(self.live_from.as_secs() + (cycle * CYCLE_MINUTES + minute) * 60)
+    }
+
     fn cycle(&self, at: Timestamp) -> i64 {
         (at.as_secs() - self.live_from.as_secs()).div_euclid(CYCLE_MINUTES * 60)
     }
 
     fn planted(&self, cycle: i64, plant: Plant) -> Planted {
         let (begins, lasts) = plant.minutes();
-        let start = self.live_from.as_secs() + (cycle * CYCLE_MINUTES + begins) * 60;
-        let window = Window::new(Timestamp::from_secs(start), Duration::from_secs(lasts.unsigned_abs() * 60));
+        let window = Window { start: self.minute(cycle, begins), end: self.minute(cycle, begins + lasts) };
         Planted { window, plant }
     }
 }
@@ -125,12 +142,13 @@ mod tests {
     fn anomalies_begin_and_end_by_the_minute_in_every_cycle() {
         let script = Script::new(START);
         let table = [
-            (Plant::OrdersDrop, -172, None),
+            (Plant::OrdersDrop, -185, None),
             (Plant::OrdersDrop, 7, None),
             (Plant::OrdersDrop, 8, Some(0.0)),
             (Plant::OrdersDrop, 14, Some(0.5)),
             (Plant::OrdersDrop, 20, None),
-            (Plant::OrdersDrop, 188, Some(0.0)),
+            (Plant::OrdersDrop, 188, None),
+            (Plant::OrdersDrop, 201, Some(0.0)),
             (Plant::ApiSilence, 65, Some(0.5)),
             (Plant::PassRateDrift, 85, Some(0.0)),
             (Plant::PassRateDrift, 130, None),
@@ -142,7 +160,7 @@ mod tests {
 
     #[test]
     fn no_two_anomalies_overlap_and_each_rests_before_the_next() {
-        let plan = Script::new(START).around(at(200), 1, 1);
+        let plan = Script::new(START).around(at(210), 1, 1);
         assert_eq!(plan.len(), 12);
         for pair in plan.windows(2) {
             assert!(

@@ -120,17 +120,17 @@ fn title(plant: Plant) -> Bilingual {
 fn summary(speed: f64) -> Bilingual {
     if speed == 1.0 {
         return Bilingual::new(
-            "A made-up lending business in real time. Four mishaps come every three hours; Tidemark is not told of them.",
-            "一家虚构信贷公司的实时运行。每三小时植入四种异常，Tidemark 事先并不知情。",
+            "A made-up lending business in real time. Four mishaps come about every three hours; Tidemark is not told of them.",
+            "一家虚构信贷公司的实时运行。约每三小时植入四种异常，Tidemark 事先并不知情。",
         );
     }
     Bilingual::new(
         format!(
-            "A made-up lending business at {speed} times life. Four mishaps come every three hours of its time; \
-             Tidemark is not told of them."
+            "A made-up lending business at {speed} times life. Four mishaps come about every three hours of its \
+             time; Tidemark is not told of them."
         ),
         format!(
-            "一家虚构的信贷公司，以 {speed} 倍速运行。每三小时（业务时间）植入四种异常，Tidemark 事先并不知情。"
+            "一家虚构的信贷公司，以 {speed} 倍速运行。约每三小时（业务时间）植入四种异常，Tidemark 事先并不知情。"
         ),
     )
 }
