@@ -172,7 +172,10 @@ async fn a_panic_in_an_attempt_leaves_its_outcome_unknown_and_holds_back_nobody(
     let fixture = Fixture::new();
     fixture.pump(1);
     fixture.pass(0, Fixture::all_delivered).await;
-    assert_eq!(fixture.attempts(1), ["unknown: the attempt panicked", "delivered: "]);
+    // The clock goes on while the panic unwinds, so the deadline may be what is noticed first.
+    let attempts = fixture.attempts(1);
+    let words: Vec<_> = attempts.iter().filter_map(|attempt| attempt.split(':').next()).collect();
+    assert_eq!(words, ["unknown", "delivered"], "{attempts:?}");
     fixture.stop.cancel();
 }
 
