@@ -10,7 +10,7 @@
 //!
 //! What this approximates: alarms that straddle two blocks count twice and several in one block once, which are rare
 //! and work against each other; several algorithms share the knob by [`share`]; a run of a firing alert enters as one
-//! block, however long and however bad, just beyond the limit in force ([`OF_AN_ALERT`]): a few incidents neither teach
+//! block, however long and however bad, just beyond the limit in force (`OF_AN_ALERT`): a few incidents neither teach
 //! a wide limit nor are hidden from calibration, and a limit that alarms too often still rises step by step. A rule with n
 //! above 64 is calibrated as the same share of 64. Until a day's worth of blocks is there, the limit is not below the
 //! one of independent Gaussian residuals, made a quarter wider.
