@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an old demo needs at least before its domain time meets now, in real time.
 const WORTH_CONTINUING: Duration = Duration::from_secs(3_600);
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What a new beginning deletes.
 const FOLDERS: [&str; 1] = ["data"];
 const FILES: [&str; 4] = ["shop.db", "shop.db-wal", "shop.db-shm", "tidemark.yaml"];

@@ -1,7 +1,8 @@
 //! The business' database: a SQLite file with real tables, into which a task inserts rows as domain time passes.
 //!
-//! A minute's rows go in in one transaction, together with the mark how far the business has come, twenty domain
-//! seconds into the minute: before any sampler asks for it, and never twice, whatever ended the demo before.
+//! A minute's rows go in in one transaction, together with the mark how far the business has come, a few real seconds
+//! before the minute begins: at any speed they are there when a sampler asks, and never twice, whatever ended the demo
+//! before.
 //! Rows older than a day are deleted, so that the file stays small.
 
 use std::path::Path;
@@ -12,9 +13,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::business::{Business, Channel, MINUTE, Stream, ZONE};
 
-/// How far into a minute its rows are there. Less than the samplers' delay and more than nothing: tables of people who
-/// write late look like this.
-const WRITTEN_AFTER: Duration = Duration::from_secs(20);
+/// How long before a minute begins its rows are written, in real time: enough for a busy machine.
+const AHEAD: Duration = Duration::from_secs(3);
+/// After a kill domain time goes on this long after the last write: later than anything that can have been sampled,
+/// since the next write was not yet due.
+const AFTER_KILL: Duration = Duration::from_secs(65);
 /// How long rows are kept, in domain time.
 const KEPT: Duration = Duration::from_secs(86_400);
 /// A pause after a failed insert, in real time.
@@ -36,7 +39,8 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS applications_at ON applications (created_at, channel);
     CREATE INDEX IF NOT EXISTS orders_at ON orders (created_at, channel);
     CREATE INDEX IF NOT EXISTS loans_at ON loans (created_at, amount_cents);
-    CREATE TABLE IF NOT EXISTS written (id INTEGER PRIMARY KEY CHECK (id = 1), until_s INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS written (id INTEGER PRIMARY KEY CHECK (id = 1), until_s INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL);
 ";
 
 /// Tables from which old rows are deleted.
@@ -46,8 +50,12 @@ const AGING: [&str; 5] = ["registrations", "logins", "applications", "orders", "
 pub(crate) struct Shop {
     connection: Connection,
     business: Business,
+    /// [`AHEAD`] in domain time.
+    ahead: Duration,
     /// End of the last minute whose rows are in.
     written_until: Timestamp,
+    /// Domain time of the last write.
+    written_at: Option<Timestamp>,
 }
 
 impl Shop {
@@ -55,23 +63,25 @@ impl Shop {
     ///
     /// # Errors
     /// SQLite's.
-    pub(crate) fn open(path: &Path, business: Business) -> rusqlite::Result<Self> {
+    pub(crate) fn open(path: &Path, business: Business, speed: f64) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(TABLES)?;
-        let mark = "SELECT until_s FROM written WHERE id = 1";
-        let until: Option<i64> = connection.query_row(mark, [], |row| row.get(0)).optional()?;
-        let written_until = until.map_or(business.live_from(), Timestamp::from_secs);
-        Ok(Self { connection, business, written_until })
+        let mark = "SELECT until_s, at_ms FROM written WHERE id = 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let mark = connection.query_row(mark, [], read).optional()?;
+        let written_until = mark.map_or(business.live_from(), |(until, _)| Timestamp::from_secs(until));
+        let written_at = mark.map(|(_, at)| Timestamp::from_millis(at));
+        Ok(Self { connection, business, ahead: AHEAD.mul_f64(speed), written_until, written_at })
     }
 
-    /// End of the last minute whose rows are in.
-    pub(crate) fn written_until(&self) -> Timestamp {
-        self.written_until
+    /// Where domain time goes on after a kill: the first live instant when nothing was written.
+    pub(crate) fn after_kill(&self) -> Timestamp {
+        self.written_at.map_or(self.business.live_from(), |at| at + AFTER_KILL)
     }
 
-    /// Writes the next minute.
-    fn write_minute(&mut self) -> rusqlite::Result<()> {
+    /// Writes the next minute; `now` is domain time.
+    fn write_minute(&mut self, now: Timestamp) -> rusqlite::Result<()> {
         let (minute, end) = (self.written_until, self.written_until + MINUTE);
         let transaction = self.connection.transaction()?;
         insert(&transaction, &self.business, minute)?;
@@ -81,19 +91,20 @@ impl Shop {
                 transaction.execute(&format!("DELETE FROM {table} WHERE created_at < ?1"), [&before])?;
             }
         }
-        let mark =
-            "INSERT INTO written (id, until_s) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET until_s = ?1";
-        transaction.execute(mark, [end.as_secs()])?;
+        let mark = "INSERT INTO written (id, until_s, at_ms) VALUES (1, ?1, ?2)
+            ON CONFLICT (id) DO UPDATE SET until_s = ?1, at_ms = ?2";
+        transaction.execute(mark, [end.as_secs(), now.as_millis()])?;
         transaction.commit()?;
-        self.written_until = end;
+        (self.written_until, self.written_at) = (end, Some(now));
         Ok(())
     }
 
-    /// Writes minute after minute as they begin. Ends when the future is dropped, between two transactions.
+    /// Writes minute after minute before they begin. Ends when the future is dropped, between two transactions.
     pub(crate) async fn keep_writing(mut self, clock: &dyn Clock) {
         loop {
-            clock.sleep_until(self.written_until + WRITTEN_AFTER).await;
-            let (shop, done) = match tokio::task::spawn_blocking(move || self.written()).await {
+            clock.sleep_until(self.written_until - self.ahead).await;
+            let now = clock.domain_now();
+            let (shop, done) = match tokio::task::spawn_blocking(move || self.written(now)).await {
                 Ok(both) => both,
                 Err(panicked) => return tracing::error!(error = %panicked, "the demo's business stopped"),
             };
@@ -105,8 +116,8 @@ impl Shop {
         }
     }
 
-    fn written(mut self) -> (Self, rusqlite::Result<()>) {
-        let done = self.write_minute();
+    fn written(mut self, now: Timestamp) -> (Self, rusqlite::Result<()>) {
+        let done = self.write_minute(now);
         (self, done)
     }
 }
@@ -162,29 +173,47 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shop.db");
         let business = Business::new(3, START);
-        let mut shop = Shop::open(&path, business.clone()).unwrap();
-        shop.write_minute().unwrap();
+        let mut shop = Shop::open(&path, business.clone(), 60.0).unwrap();
+        assert_eq!(shop.after_kill(), START);
+        shop.write_minute(START).unwrap();
         drop(shop);
-        let mut shop = Shop::open(&path, business.clone()).unwrap();
-        assert_eq!(shop.written_until(), START + MINUTE);
-        shop.write_minute().unwrap();
+        let mut shop = Shop::open(&path, business.clone(), 60.0).unwrap();
+        assert_eq!((shop.written_until, shop.after_kill()), (START + MINUTE, START + AFTER_KILL));
+        shop.write_minute(START + MINUTE).unwrap();
         for minute in [START, START + MINUTE] {
             let expected = business.count(Stream::Orders(Channel::App), minute);
             assert_eq!(count(&path, minute), i64::try_from(expected).unwrap());
         }
     }
 
+    #[tokio::test]
+    async fn rows_are_there_before_their_minute_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shop.db");
+        let shop = Shop::open(&path, Business::new(3, START), 60.0).unwrap();
+        let clock = model::ManualClock::new(START);
+        let writing = clock.clone();
+        let writer = tokio::spawn(async move { shop.keep_writing(&writing).await });
+        // Three real seconds at sixty times life are three minutes.
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let minutes: Vec<bool> = (0..5).map(|minute| count(&path, START + MINUTE * minute) > 0).collect();
+        assert_eq!(minutes, [true, true, true, true, false]);
+        writer.abort();
+    }
+
     #[test]
     fn rows_of_the_day_before_yesterday_are_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shop.db");
-        let mut shop = Shop::open(&path, Business::new(3, START)).unwrap();
-        shop.write_minute().unwrap();
+        let mut shop = Shop::open(&path, Business::new(3, START), 60.0).unwrap();
+        shop.write_minute(START).unwrap();
         assert!(count(&path, START) > 0);
         // The next full hour after a day.
         shop.written_until =
             (START + KEPT + Duration::from_secs(7_200)).align_down(Duration::from_secs(3_600));
-        shop.write_minute().unwrap();
+        shop.write_minute(START).unwrap();
         assert_eq!(count(&path, START), 0);
     }
 }

@@ -18,10 +18,6 @@ use super::settings::{self, Places};
 use super::shop::Shop;
 use super::showcase::DemoShowcase;
 
-/// After a kill domain time goes on this long after the last minute whose rows were written: later than anything that
-/// can have been sampled.
-const AFTER_KILL: Duration = Duration::from_secs(20);
-
 /// How long another demo's lock is waited for, and how often it is tried.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -189,21 +185,21 @@ fn past(
     civil_now: Timestamp,
 ) -> Result<(Memory, Shop, Timestamp), StageError> {
     if let Some(memory) = folder.remembered(options.seed) {
-        let shop = open_shop(folder, memory)?;
-        let at = memory.stopped_at().unwrap_or(shop.written_until() + AFTER_KILL);
+        let shop = open_shop(folder, memory, options.speed)?;
+        let at = memory.stopped_at().unwrap_or_else(|| shop.after_kill());
         if Folder::worth_continuing(at, civil_now, options.speed) {
             return Ok((memory, shop, at));
         }
     }
     let memory = Memory::fresh(options.seed, clock::origin(civil_now, options.speed));
     folder.begin_anew(memory).map_err(StageError::Folder)?;
-    Ok((memory, open_shop(folder, memory)?, memory.live_from()))
+    Ok((memory, open_shop(folder, memory, options.speed)?, memory.live_from()))
 }
 
-fn open_shop(folder: &Folder, memory: Memory) -> Result<Shop, StageError> {
+fn open_shop(folder: &Folder, memory: Memory, speed: f64) -> Result<Shop, StageError> {
     let path = folder.file("shop.db");
     let business = Business::new(memory.seed, memory.live_from());
-    Shop::open(&path, business).map_err(|source| StageError::Shop { path, source })
+    Shop::open(&path, business, speed).map_err(|source| StageError::Shop { path, source })
 }
 
 async fn write_config(
