@@ -78,18 +78,31 @@ fn assert_ticks_are_whole(ledger: &Ledger) {
     }
 }
 
-/// Nothing was judged twice, and everything sampled was judged.
+/// Nothing was judged twice: the verdicts of a window are numbered from 0 without a gap. Everything sampled was judged,
+/// and every window of a tick has a verdict.
 fn assert_judged_once(ledger: &Ledger) {
-    let mut judged = BTreeSet::new();
+    let mut judged: BTreeMap<_, BTreeMap<u32, Option<f64>>> = BTreeMap::new();
     for verdict in &ledger.verdicts {
-        let identity = (verdict.series.clone(), verdict.window.start, verdict.revision);
-        assert!(judged.insert(identity), "judged twice: {} at {}", verdict.series, verdict.window);
+        let window = judged.entry((verdict.series.clone(), verdict.window.start)).or_default();
+        let before = window.insert(verdict.revision, verdict.value);
+        assert!(before.is_none(), "judged twice: {} at {}", verdict.series, verdict.window);
     }
-    let samples =
-        ledger.ticks.iter().flat_map(|tick| tick.samples().iter().map(|sample| (sample, tick.window)));
-    for (sample, window) in samples {
-        let identity = (sample.series.clone(), window.start, sample.revision);
-        assert!(judged.contains(&identity), "never judged: {} at {window}", sample.series);
+    for ((series, start), verdicts) in &judged {
+        let numbers: Vec<u32> = verdicts.keys().copied().collect();
+        let expected: Vec<u32> = (0..verdicts.len() as u32).collect();
+        assert_eq!(numbers, expected, "revisions of {series} at {start}");
+    }
+    for tick in &ledger.ticks {
+        for sample in tick.samples() {
+            let verdicts = judged.get(&(sample.series.clone(), tick.window.start));
+            let said = verdicts.is_some_and(|verdicts| verdicts.values().any(|v| *v == Some(sample.value)));
+            assert!(said, "never judged: {} at {}", sample.series, tick.window);
+        }
+        for (metric, window) in tick.metrics.iter().flat_map(|m| tick.windows().map(move |w| (m, w))) {
+            let said =
+                judged.keys().any(|(series, start)| series.metric == *metric && *start == window.start);
+            assert!(said, "never judged: {metric} at {window}");
+        }
     }
 }
 

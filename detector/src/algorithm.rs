@@ -24,7 +24,7 @@ pub struct Observation {
     pub window: Window,
     /// How its tick came to be.
     pub origin: Origin,
-    /// The sample's revision.
+    /// The revision of its verdict: 0 of the first of the window, then higher.
     pub revision: u32,
     /// The value, or why there is none.
     pub value: Observed,

@@ -15,9 +15,12 @@
 //! **Judged once.** A (series, window start, revision) not newer than what was judged of that window is passed over:
 //! of the newest [`REMEMBERED`] windows the revision is remembered, of older ones revision 0 counts as judged, and a
 //! miss never follows a value. A later revision, or the first value of a window that was missing or taken as zero, is
-//! judged as a late window (see [`crate::series`]): its verdict appears with its revision.
+//! judged as a late window (see [`crate::series`]).
+//!
+//! **Revisions of verdicts.** The first verdict of a window has revision 0 and every later one a higher number than the
+//! one before: the sample's own, unless a verdict of a miss or of a zero took that number (see [`ledger`]).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +28,6 @@ use model::{
     AlertTransition, Labels, Origin, Reason, Sample, SeriesKey, Tick, TickOutcome, Timestamp, Transition,
     Window,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Observation, Observed};
 use crate::calendar::Calendar;
@@ -33,11 +35,13 @@ use crate::series::{Judged, SeriesJudge};
 use crate::settings::{MissingSetting, Settings};
 use crate::snapshot;
 
+pub(crate) mod ledger;
+
+pub use ledger::REMEMBERED;
+use ledger::{Known, Ledger};
+
 /// A series not seen for so long is judged no more.
 pub const SEEN_FOR: Duration = Duration::from_secs(7 * 86_400);
-
-/// Of so many newest windows the judged revision is remembered.
-pub const REMEMBERED: usize = 64;
 
 /// What is judged and how: immutable, handed out anew at every change of the configuration.
 #[derive(Clone, Debug)]
@@ -53,6 +57,13 @@ pub struct JudgingConfig {
 impl Default for JudgingConfig {
     fn default() -> Self {
         Self { metrics: Vec::new(), calendar: Arc::default(), max_series_per_metric: 10_000 }
+    }
+}
+
+impl Judging {
+    /// Ends its alert, because the series is judged no more.
+    fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
+        self.judge.retire(window, origin, self.ledger.next_revision(window))
     }
 }
 
@@ -95,51 +106,6 @@ struct Metric {
 pub(crate) struct Judging {
     pub(crate) judge: SeriesJudge,
     pub(crate) ledger: Ledger,
-}
-
-/// What was judged of a series' newest windows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ledger {
-    judged: VecDeque<(Timestamp, Known)>,
-    /// End of the newest window with a sample; a zero for an absent series is none.
-    seen: Option<Timestamp>,
-}
-
-/// What a window was judged from; later ones replace earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Known {
-    /// Nothing.
-    Miss,
-    /// A zero for an absent series.
-    Filled,
-    /// A sample of this revision.
-    Sampled(u32),
-}
-
-impl Ledger {
-    /// Whether a window known like this is news; remembers it when it is.
-    fn accepts(&mut self, window: Window, known: Known) -> bool {
-        if matches!(known, Known::Sampled(_)) {
-            self.seen = self.seen.max(Some(window.end));
-        }
-        match self.judged.binary_search_by_key(&window.start, |(start, _)| *start) {
-            Ok(at) => {
-                let news = known > self.judged[at].1;
-                if news {
-                    self.judged[at].1 = known;
-                }
-                news
-            }
-            Err(0) if self.judged.len() >= REMEMBERED => known > Known::Sampled(0),
-            Err(at) => {
-                self.judged.insert(at, (window.start, known));
-                if self.judged.len() > REMEMBERED {
-                    self.judged.pop_front();
-                }
-                true
-            }
-        }
-    }
 }
 
 impl Engine {
@@ -345,11 +311,11 @@ impl Metric {
     /// Lets the stand-in go, and its alert end, where a series with labels is there or silence is a zero.
     fn relieve(&mut self, tick: &Tick, samples: &[&Sample], judged: &mut Vec<Judged>) {
         let bare = self.series.get(&Labels::default());
-        let stands_in = bare.is_some_and(|judging| judging.ledger.seen.is_none());
+        let stands_in = bare.is_some_and(|judging| judging.ledger.seen().is_none());
         let becomes_real = samples.iter().any(|sample| sample.series.labels.is_empty());
         if stands_in && !becomes_real && (!samples.is_empty() || self.silence_is_zero(tick)) {
             let leaving = self.series.remove(&Labels::default());
-            judged.extend(leaving.and_then(|mut judging| judging.judge.retire(tick.window, tick.origin)));
+            judged.extend(leaving.and_then(|mut judging| judging.retire(tick.window, tick.origin)));
         }
     }
 
@@ -368,14 +334,13 @@ impl Metric {
         }
         for (labels, judging) in &mut self.series {
             let sample = values.get(labels).copied();
-            let Some((observation, known)) = observation(tick, window, sample, &self.settings) else {
+            let Some((value, known)) = observed(tick, sample, &self.settings) else { continue };
+            let Some(revision) = judging.ledger.accept(window, known) else {
+                counted.repeated += 1;
                 continue;
             };
-            if judging.ledger.accepts(window, known) {
-                judged.push(judging.judge.observe(&observation));
-            } else {
-                counted.repeated += 1;
-            }
+            let observation = Observation { window, origin: tick.origin, revision, value };
+            judged.push(judging.judge.observe(&observation));
         }
         self.newest = self.newest.max(window.end);
         self.retire(window, tick.origin, judged);
@@ -387,7 +352,7 @@ impl Metric {
             return;
         }
         let newest = self.newest;
-        let gone = |judging: &Judging| match judging.ledger.seen {
+        let gone = |judging: &Judging| match judging.ledger.seen() {
             Some(seen) => newest.since(seen) > SEEN_FOR,
             None => true,
         };
@@ -398,20 +363,15 @@ impl Metric {
         }
         for labels in leaving {
             if let Some(mut judging) = self.series.remove(&labels) {
-                judged.extend(judging.judge.retire(window, origin));
+                judged.extend(judging.retire(window, origin));
             }
         }
     }
 }
 
 /// What a tick says of one series in one window; `None`: nothing.
-fn observation(
-    tick: &Tick,
-    window: Window,
-    sample: Option<&Sample>,
-    settings: &Settings,
-) -> Option<(Observation, Known)> {
-    let (value, known) = match (&tick.outcome, sample) {
+fn observed(tick: &Tick, sample: Option<&Sample>, settings: &Settings) -> Option<(Observed, Known)> {
+    Some(match (&tick.outcome, sample) {
         (TickOutcome::Missed { reason, .. }, _) => (Observed::Missed(*reason), Known::Miss),
         (_, Some(sample)) => {
             let value = Observed::Value { value: sample.value, ratio: sample.ratio };
@@ -422,9 +382,7 @@ fn observation(
             (Observed::Value { value: 0.0, ratio: None }, Known::Filled)
         }
         (_, None) => (Observed::Absent, Known::Miss),
-    };
-    let revision = sample.map_or(0, |sample| sample.revision);
-    Some((Observation { window, origin: tick.origin, revision, value }, known))
+    })
 }
 
 /// Whether rows are a window's first answer, so that a series they do not name was absent: of a later answer the log

@@ -1,10 +1,11 @@
 //! The engine's state as bytes.
 //!
 //! ```text
-//! magic "TMDETSN2" | u32 LE CRC-32 of the rest | postcard: [series]
+//! magic "TMDETSN2" | u32 LE CRC-32 of the rest | postcard: [series] | postcard: [(index of a series, shifts)]
 //! ```
 //!
-//! A series carries the sampling it was learned under, so that a changed interval, kind or zone starts anew.
+//! A series carries the sampling it was learned under, so that a changed interval, kind or zone starts anew. The shifts
+//! (see [`crate::engine::ledger`]) of those that have any came later: a snapshot without them is one of none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use model::{Labels, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Judging, Ledger};
+use crate::engine::Judging;
+use crate::engine::ledger::{Ledger, Shifts};
 use crate::settings::{Kind, Settings};
 
 const MAGIC: &[u8; 8] = b"TMDETSN2";
@@ -67,7 +69,10 @@ pub(crate) fn encode<'a>(
             judge: judging.judge.save(),
         })
         .collect();
-    seal(postcard::to_allocvec(&saved).unwrap_or_default())
+    let shifts: Vec<(usize, &Shifts)> =
+        saved.iter().enumerate().filter_map(|(at, series)| Some((at, series.ledger.shifts()?))).collect();
+    let body = postcard::to_allocvec(&saved).unwrap_or_default();
+    seal(postcard::to_extend(&shifts, body).unwrap_or_default())
 }
 
 /// Decodes series.
@@ -75,7 +80,16 @@ pub(crate) fn encode<'a>(
 /// # Errors
 /// When the bytes are no snapshot of this version, or damaged.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<SavedSeries>, String> {
-    postcard::from_bytes(open(bytes)?).map_err(|error| format!("snapshot is damaged: {error}"))
+    let damaged = |error| format!("snapshot is damaged: {error}");
+    let (mut saved, rest): (Vec<SavedSeries>, _) =
+        postcard::take_from_bytes(open(bytes)?).map_err(damaged)?;
+    let shifts: Vec<(usize, Shifts)> =
+        if rest.is_empty() { Vec::new() } else { postcard::from_bytes(rest).map_err(damaged)? };
+    for (at, shifts) in shifts {
+        let series: &mut SavedSeries = saved.get_mut(at).ok_or("snapshot is damaged: shifts of no series")?;
+        series.ledger.set_shifts(shifts);
+    }
+    Ok(saved)
 }
 
 /// Puts magic and CRC before a body.

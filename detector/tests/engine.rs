@@ -210,6 +210,25 @@ fn what_was_judged_is_not_judged_again_but_a_revision_is() {
     assert_eq!(engine.stats().repeated, 3);
 }
 
+/// A miss, the zero of a series that was absent, its value and a correction of that: four verdicts of one window.
+#[test]
+fn every_verdict_of_a_window_has_a_revision_of_its_own() {
+    let mut engine = Engine::new(config(|s| s.missing = MissingSetting::Zero));
+    engine.tick(&rows(0, &[("app", 5.0)]));
+    let revised = |value, revision| tick(1, TickOutcome::Rows(vec![sample("app", value, revision)]));
+    let ticks = [miss(1, 1), tick(1, TickOutcome::Empty), rows(1, &[("app", 4.0)]), revised(6.0, 1)];
+    let of = |judged: &Judged| (judged.verdict.revision, judged.verdict.value);
+    let given: Vec<_> = ticks.iter().flat_map(|tick| engine.tick(tick)).map(|judged| of(&judged)).collect();
+    assert_eq!(given, [(0, None), (1, Some(0.0)), (2, Some(4.0)), (3, Some(6.0))]);
+    // So it is after a restart, and when the window is older than what is remembered of every window.
+    let mut loaded = Engine::new(config(|s| s.missing = MissingSetting::Zero));
+    assert_eq!(loaded.load(&engine.save()), Ok(Vec::new()));
+    for minute in 2..200 {
+        assert_eq!(of(&loaded.tick(&rows(minute, &[("app", 5.0)]))[0]).0, 0);
+    }
+    assert_eq!(of(&loaded.tick(&revised(7.0, 2))[0]), (4, Some(7.0)));
+}
+
 #[test]
 fn a_series_not_seen_for_a_week_is_judged_no_more() {
     let mut engine = Engine::new(config(|_| {}));

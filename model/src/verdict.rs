@@ -63,7 +63,8 @@ pub struct Verdict {
     pub series: SeriesKey,
     /// When.
     pub window: Window,
-    /// The sample's revision this verdict judged.
+    /// 0 of the first verdict of the window, then higher: the revision of the sample it judges, unless a verdict of a
+    /// miss or of a zero that stood for it took that number.
     pub revision: u32,
     /// The tick's origin.
     pub origin: Origin,

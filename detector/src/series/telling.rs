@@ -26,10 +26,11 @@ impl SeriesJudge {
         Some(self.transition(&self.blank(&observation, reason), change))
     }
 
-    /// Ends whatever is pending or fires, because the series is judged no more; `None` when nothing is.
-    pub fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
+    /// Ends whatever is pending or fires, because the series is judged no more; `None` when nothing is. `revision` is
+    /// that of the verdict.
+    pub fn retire(&mut self, window: Window, origin: Origin, revision: u32) -> Option<Judged> {
         let change = self.memory.alert.end()?;
-        let observation = Observation { window, origin, revision: 0, value: Observed::Absent };
+        let observation = Observation { window, origin, revision, value: Observed::Absent };
         let notes = vec!["series_gone".to_owned()];
         let reason = Reason { version: 1, code: ReasonCode::NoData, notes, ..Reason::default() };
         let verdict = self.blank(&observation, reason);
