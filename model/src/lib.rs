@@ -25,15 +25,15 @@ pub use clock::{Clock, ManualClock, Monotonic, Sleep};
 pub use duration::{HumanDuration, ParseDurationError};
 pub use labels::{InvalidName, Labels, RESERVED_LABELS, SeriesKey, check_label_name, check_metric_name};
 pub use log::{
-    AppendError, Appended, Body, Entry, LabelMark, LogStats, NewEntry, Position, Positions, ProducerState,
-    ReadBatch, ReadError, ReadLimit, SampleLog, Topic, Topics,
+    AppendError, Appended, Body, Entry, LabelMark, LogStats, Missed, NewEntry, Position, Positions,
+    ProducerState, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,
 };
 pub use pipeline::{PipelineKind, PipelinePoint};
 pub use sample::{MissedReason, Origin, Ratio, Sample, Tick, TickOutcome};
 pub use secret::Secret;
 pub use store::{
-    FieldValue, Matcher, Measurement, Point, ReadSeries, SeriesData, SeriesQuery, StoreError, TimeRange,
-    WriteError, WriteSamples, Written,
+    FieldValue, Matcher, Measurement, Point, Reach, ReadSeries, SeriesData, SeriesQuery, Shortfall,
+    StoreError, TimeRange, WriteError, WriteSamples, Written,
 };
 pub use time::{Timestamp, Window};
 pub use verdict::{Direction, Evidence, Reason, ReasonCode, Verdict, VerdictState};

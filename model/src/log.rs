@@ -4,12 +4,14 @@
 //! partitions.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertTransition, PipelinePoint, SeriesKey, Tick, Timestamp, Verdict, Window};
+use crate::{AlertTransition, PipelinePoint, SeriesKey, Tick, TimeRange, Timestamp, Verdict, Window};
 
 /// The topics, all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,6 +133,22 @@ impl Body {
             Self::Foreign { .. } => Topic::Foreign,
         }
     }
+
+    /// From the first to after the last of the times its points have in a store; `None` when it becomes none.
+    pub fn span(&self) -> Option<TimeRange> {
+        let times: (Timestamp, Timestamp) = match self {
+            Self::Tick(tick) if tick.samples().is_empty() => return None,
+            Self::Tick(tick) => (tick.window.start, tick.window.start),
+            Self::Verdicts(verdicts) => {
+                let starts = verdicts.iter().map(|verdict| verdict.window.start);
+                (starts.clone().min()?, starts.max()?)
+            }
+            Self::Alert(alert) => (alert.id.starts_at, alert.id.starts_at),
+            Self::Pipeline(reading) => (reading.at, reading.at),
+            Self::Label(_) | Self::Foreign { .. } => return None,
+        };
+        Some(TimeRange { start: times.0, end: times.1 + Duration::from_nanos(1) })
+    }
 }
 
 /// What a person said of a stretch of a series.
@@ -232,7 +250,18 @@ pub enum AppendError {
         path: String,
         /// The system's word.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// A sample is older than the log's own index reaches, and the store that knows the rest did not answer: its revision
+    /// cannot be told. Transient: try again.
+    #[error("cannot look up what is stored of {series} at {window_start}: {message}")]
+    Older {
+        /// The sample's series.
+        series: SeriesKey,
+        /// Its window.
+        window_start: Timestamp,
+        /// What the store said.
+        message: String,
     },
     /// The log was closed.
     #[error("log is closed")]
@@ -259,7 +288,7 @@ pub enum ReadError {
         path: String,
         /// The system's word.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -305,6 +334,48 @@ pub struct LogStats {
     /// Replicas for which a full log released segments they had not read, with the bytes they missed; they stay here
     /// until they are declared repaired.
     pub incomplete: BTreeMap<String, u64>,
+}
+
+/// What a replica has missed for good: entries that went before it had them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// Bytes of the log it has not seen, since it was last whole.
+    pub bytes: u64,
+    /// The times of the points it may lack; `None` when they are not known, so that everything is to be copied.
+    pub span: Option<TimeRange>,
+}
+
+impl Missed {
+    /// This and another one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let span = self.span.zip(other.span).map(|(a, b)| a.and(b));
+        Self { bytes: self.bytes.saturating_add(other.bytes), span }
+    }
+}
+
+/// The ledger of replicas that are incomplete. Durable, and shared by every process that has the log open.
+///
+/// All methods touch the disk: call them where blocking is allowed.
+pub trait ReplicaLedger: Send + Sync {
+    /// What a consumer missed; `None` when it has everything.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn missed(&self, consumer: &str) -> io::Result<Option<Missed>>;
+
+    /// Adds to what a consumer missed. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()>;
+
+    /// A consumer that had missed `seen` now lacks `left` (`None`: nothing). Does nothing and gives `false` when it has
+    /// missed more meanwhile. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    fn repaired(&self, consumer: &str, seen: Missed, left: Option<Missed>) -> io::Result<bool>;
 }
 
 /// The durable log.

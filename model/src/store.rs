@@ -164,12 +164,34 @@ pub trait WriteSamples: Send + Sync {
 }
 
 /// A half-open span of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeRange {
     /// First instant inside.
     pub start: Timestamp,
     /// First instant after.
     pub end: Timestamp,
+}
+
+impl TimeRange {
+    /// All time.
+    pub const ALL: Self = Self { start: Timestamp::MIN, end: Timestamp::MAX };
+
+    /// From the earlier start to the later end; an empty one adds nothing.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self.is_empty() {
+            return other;
+        }
+        if other.is_empty() {
+            return self;
+        }
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
+    /// Whether no instant is inside.
+    pub fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
 }
 
 /// A condition on a tag.
@@ -219,6 +241,28 @@ pub struct StoreError {
     pub message: String,
 }
 
+/// How far an answer reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Over all of the asked range.
+    #[default]
+    Whole,
+    /// Not over all of it: no store that could be read has taken in everything of the asked range.
+    Short(Shortfall),
+}
+
+/// Why an answer does not reach over all of the asked range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortfall {
+    /// The replica that answered.
+    pub replica: String,
+    /// Up to where it has everything; `None` when that is not known.
+    pub until: Option<Timestamp>,
+    /// Whether it lacks a part of what is older, too, which is being copied to it.
+    pub incomplete: bool,
+}
+
 /// Reading from the time-series database.
 #[async_trait]
 pub trait ReadSeries: Send + Sync {
@@ -234,4 +278,19 @@ pub trait ReadSeries: Send + Sync {
     /// [`StoreError`].
     async fn series(&self, measurement: Measurement, matchers: &[Matcher])
     -> Result<Vec<Labels>, StoreError>;
+
+    /// The same as [`Self::read`] with nothing laid over anything: of `sample` and `verdict` the first values alone, as
+    /// they were written. What one store gives so can be written to another.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read_stored(&self, query: &SeriesQuery) -> Result<Vec<SeriesData>, StoreError>;
+
+    /// The same as [`Self::read`], with how far the answer reaches. One store alone answers with what it has.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn read_with_reach(&self, query: &SeriesQuery) -> Result<(Vec<SeriesData>, Reach), StoreError> {
+        Ok((self.read(query).await?, Reach::Whole))
+    }
 }

@@ -1,13 +1,14 @@
 //! Stand-ins for tests of the crates that only know the ports.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::{
-    AppendError, Appended, Entry, LogStats, NewEntry, Position, Positions, ProducerState, ReadBatch,
-    ReadError, ReadLimit, SampleLog, Timestamp, Topics,
+    AppendError, Appended, Entry, LogStats, Missed, NewEntry, Position, Positions, ProducerState, ReadBatch,
+    ReadError, ReadLimit, ReplicaLedger, SampleLog, Timestamp, Topics,
 };
 
 /// A [`SampleLog`] in memory: one partition, an offset is the number of a frame. Gives samples no revisions and drops
@@ -23,6 +24,10 @@ struct Inner {
     frames: Vec<Vec<Entry>>,
     last: HashMap<String, ProducerState>,
     cursors: HashMap<String, Positions>,
+    missed: HashMap<String, Missed>,
+    /// Frames below this one went to retention.
+    oldest: usize,
+    appended_at: Timestamp,
     refuse: usize,
     wakers: Vec<std::task::Waker>,
 }
@@ -36,6 +41,16 @@ impl MemoryLog {
     /// Makes the next `count` appends fail with [`AppendError::Full`].
     pub fn fail_next_appends(&self, count: usize) {
         self.lock().refuse = count;
+    }
+
+    /// Makes entries say from now on that they were appended then.
+    pub fn set_civil_time(&self, at: Timestamp) {
+        self.lock().appended_at = at;
+    }
+
+    /// Forgets the frames below this offset, as retention does; nobody is marked.
+    pub fn release(&self, before: usize) {
+        self.lock().oldest = before;
     }
 
     /// Every entry so far.
@@ -81,7 +96,7 @@ impl SampleLog for MemoryLog {
                 producer: entry.producer,
                 sequence: entry.sequence,
                 source_position: entry.source_position,
-                appended_at: Timestamp::from_nanos(0),
+                appended_at: inner.appended_at,
                 body: entry.body,
             });
         }
@@ -94,13 +109,16 @@ impl SampleLog for MemoryLog {
 
     fn read(&self, from: &Positions, topics: Topics, limit: ReadLimit) -> Result<ReadBatch, ReadError> {
         let inner = self.lock();
-        let mut at = usize::try_from(from.next(self.partition)).unwrap_or(usize::MAX).min(inner.frames.len());
+        let wanted = usize::try_from(from.next(self.partition)).unwrap_or(usize::MAX);
+        let named = from.0.contains_key(self.partition);
+        let lost_bytes = if named { inner.oldest.saturating_sub(wanted) as u64 } else { 0 };
+        let mut at = wanted.max(inner.oldest).min(inner.frames.len());
         let mut entries = Vec::new();
         while at < inner.frames.len() && entries.len() < limit.entries.max(1) {
             entries.extend(inner.frames[at].iter().filter(|e| topics.contains(e.body.topic())).cloned());
             at += 1;
         }
-        Ok(ReadBatch { entries, next: self.positions(at), unknown: 0, lost_bytes: 0 })
+        Ok(ReadBatch { entries, next: self.positions(at), unknown: 0, lost_bytes })
     }
 
     async fn wait(&self, from: &Positions) {
@@ -136,5 +154,30 @@ impl SampleLog for MemoryLog {
 
     fn stats(&self) -> LogStats {
         LogStats::default()
+    }
+}
+
+impl ReplicaLedger for MemoryLog {
+    fn missed(&self, consumer: &str) -> io::Result<Option<Missed>> {
+        Ok(self.lock().missed.get(consumer).copied())
+    }
+
+    fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()> {
+        let mut inner = self.lock();
+        let all = inner.missed.get(consumer).map_or(missed, |before| before.and(missed));
+        inner.missed.insert(consumer.to_owned(), all);
+        Ok(())
+    }
+
+    fn repaired(&self, consumer: &str, seen: Missed, left: Option<Missed>) -> io::Result<bool> {
+        let mut inner = self.lock();
+        if inner.missed.get(consumer) != Some(&seen) {
+            return Ok(false);
+        }
+        match left {
+            Some(left) => inner.missed.insert(consumer.to_owned(), left),
+            None => inner.missed.remove(consumer),
+        };
+        Ok(true)
     }
 }

@@ -1,8 +1,9 @@
 //! The log folder.
 
+use std::io;
 use std::sync::Arc;
 
-use model::{Clock, SampleLog};
+use model::{Clock, Missed, ReplicaLedger, SampleLog};
 
 use crate::cursors::Cursor;
 use crate::disk::{Disk, RealDisk};
@@ -86,14 +87,6 @@ impl LogDir {
         cursors.remove(consumer).map_err(OpenError::io("delete", &path))
     }
 
-    /// Declares that a replica which a full log had left incomplete has everything again.
-    ///
-    /// # Errors
-    /// [`OpenError::Io`] when its cursor cannot be written.
-    pub fn repaired(&self, consumer: &str) -> Result<(), OpenError> {
-        self.change(consumer, |cursor| cursor.missed_bytes = 0)
-    }
-
     /// The registered consumers.
     pub fn consumers(&self) -> Vec<(String, ConsumerKind)> {
         self.shared.cursors().iter().map(|cursor| (cursor.consumer.clone(), cursor.kind)).collect()
@@ -134,5 +127,28 @@ impl LogDir {
 
     fn check_writable(&self) -> Result<(), OpenError> {
         if self.shared.read_only { Err(OpenError::ReadOnly(self.shared.options.dir.clone())) } else { Ok(()) }
+    }
+}
+
+impl ReplicaLedger for LogDir {
+    fn missed(&self, consumer: &str) -> io::Result<Option<Missed>> {
+        Ok(self.shared.cursors().fresh(consumer)?.and_then(Cursor::missed))
+    }
+
+    fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()> {
+        self.check_writable().map_err(io::Error::other)?;
+        self.shared.cursors().change(consumer, |cursor| cursor.miss(missed))
+    }
+
+    fn repaired(&self, consumer: &str, seen: Missed, left: Option<Missed>) -> io::Result<bool> {
+        self.check_writable().map_err(io::Error::other)?;
+        let mut unchanged = false;
+        self.shared.cursors().change(consumer, |cursor| {
+            unchanged = cursor.missed() == Some(seen);
+            if unchanged {
+                cursor.set_missed(left);
+            }
+        })?;
+        Ok(unchanged)
     }
 }

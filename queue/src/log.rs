@@ -249,7 +249,11 @@ impl SampleLog for Log {
         let mut stats = LogStats { max_bytes: shared.options.max_bytes, ..LogStats::default() };
         stats.bytes = partitions.iter().map(|partition| partition.bytes()).sum();
         stats.segments = partitions.iter().map(|partition| partition.segments().len()).sum();
-        for cursor in shared.cursors().iter() {
+        let mut cursors = shared.cursors();
+        if let Err(error) = cursors.reload() {
+            tracing::warn!(%error, "cannot read the cursors of other processes");
+        }
+        for cursor in cursors.iter() {
             let behind = |partition: &Arc<Partition>| {
                 let from = cursor.next(&partition.name).max(partition.oldest());
                 if partition.locate(from).is_none() { 0 } else { partition.end() - from }

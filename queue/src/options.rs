@@ -72,12 +72,16 @@ pub struct OlderSample {
     pub ratio: Option<Ratio>,
 }
 
-/// Looks up samples of windows older than 28 days, usually in the embedded store.
+/// Looks up samples of windows older than 28 days, usually in a time-series store.
 ///
-/// Called on the writer's thread: an append waits for the answer.
+/// Called on the writer's thread: an append waits for the answer, so it has a deadline of a few seconds.
 pub trait OlderSamples: Send + Sync + fmt::Debug {
     /// The value of highest revision of (series, window start); `None` when there is none.
-    fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Option<OlderSample>;
+    ///
+    /// # Errors
+    /// Why it cannot be told now, in a sentence. The append is then refused ([`model::AppendError::Older`]): taking the
+    /// value as not there could write a second first one.
+    fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Result<Option<OlderSample>, String>;
 }
 
 /// What retention may do to a consumer when the log is full.
@@ -88,7 +92,7 @@ pub enum ConsumerKind {
     #[default]
     Keeper,
     /// A TSDB replica: in a full log a segment is released before it passed it, provided another replica has passed
-    /// it; it is then marked incomplete until [`crate::LogDir::repaired`].
+    /// it; it is then marked incomplete until it is repaired ([`model::ReplicaLedger`]).
     Replica,
 }
 

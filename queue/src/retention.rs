@@ -11,9 +11,12 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 
+use model::{Missed, TimeRange, Topic, Topics};
+
 use crate::ConsumerKind;
 use crate::cursors::Cursor;
-use crate::partition::{Partition, Segment};
+use crate::partition::{Partition, Segment, readable};
+use crate::scan::Go;
 use crate::shared::{Shared, count};
 
 /// Who still wants a segment.
@@ -113,24 +116,10 @@ impl Shared {
 
     /// Deletes the oldest segment whose hold is fine with `may_go`; whether there was one.
     fn delete_oldest(&self, may_go: impl Fn(&Hold) -> bool) -> io::Result<bool> {
-        let mut cursors = self.cursors();
-        let candidates = self.fronts().filter(|(partition, _)| partition.segments().len() > 1);
-        let weighed = candidates.map(|(partition, segment)| {
-            let hold = hold(cursors.iter(), &partition.name, segment.end);
-            (partition, segment, hold)
-        });
-        let oldest =
-            weighed.filter(|(_, _, hold)| may_go(hold)).min_by_key(|(_, segment, _)| segment.created_at);
-        let Some((partition, segment, hold)) = oldest else { return Ok(false) };
+        let Some((partition, segment, hold)) = self.oldest(may_go) else { return Ok(false) };
         if let Hold::Lagging(replicas) = hold {
-            for replica in replicas {
-                let missed = segment.end
-                    - cursors.get(&replica).map_or(0, |c| c.next(&partition.name)).max(segment.base);
-                tracing::warn!(replica, missed, "log is full: segment released before the replica read it");
-                cursors.change(&replica, |cursor| cursor.missed_bytes += missed)?;
-            }
+            self.leave_behind(&replicas, &partition, &segment)?;
         }
-        drop(cursors);
         // Out of view first, so that nobody begins to read it; who has it open reads on.
         if partition.remove_oldest(segment.base) {
             std::fs::remove_file(&segment.path)?;
@@ -138,6 +127,63 @@ impl Shared {
             tracing::debug!(path = %segment.path.display(), "segment deleted");
         }
         Ok(true)
+    }
+
+    fn oldest(&self, may_go: impl Fn(&Hold) -> bool) -> Option<(Arc<Partition>, Segment, Hold)> {
+        let cursors = self.cursors();
+        let candidates = self.fronts().filter(|(partition, _)| partition.segments().len() > 1);
+        let weighed = candidates.map(|(partition, segment)| {
+            let hold = hold(cursors.iter(), &partition.name, segment.end);
+            (partition, segment, hold)
+        });
+        weighed.filter(|(_, _, hold)| may_go(hold)).min_by_key(|(_, segment, _)| segment.created_at)
+    }
+
+    /// Marks replicas that have not passed a segment which is about to go.
+    fn leave_behind(&self, replicas: &[String], partition: &Partition, segment: &Segment) -> io::Result<()> {
+        let span = self.span(partition, segment);
+        let mut cursors = self.cursors();
+        for replica in replicas {
+            let mut bytes = 0;
+            cursors.change(replica, |cursor| {
+                // It may have come further since the decision.
+                bytes = segment.end.saturating_sub(cursor.next(&partition.name).max(segment.base));
+                if bytes > 0 {
+                    cursor.miss(Missed { bytes, span });
+                }
+            })?;
+            tracing::warn!(replica, bytes, "log is full: segment released before the replica read it");
+        }
+        Ok(())
+    }
+
+    /// The times of the points in a segment; `None` when it cannot be read, so that they are not known. A segment
+    /// without points has an empty span.
+    fn span(&self, partition: &Partition, segment: &Segment) -> Option<TimeRange> {
+        let (mut entries, mut span) = (Vec::new(), None::<TimeRange>);
+        let read = partition.walk(segment.base, readable, |header, body| {
+            if header.offset >= segment.end {
+                return Ok(Go::Stop);
+            }
+            let Some(body) = body else { return Ok(Go::On) };
+            self.decoder.frame(
+                &partition.name,
+                header.offset,
+                body,
+                Topics::of(&Topic::ALL),
+                &mut entries,
+            )?;
+            let spans = entries.drain(..).filter_map(|entry| entry.body.span());
+            span = spans.chain(span).reduce(|a, b| a.and(b));
+            Ok(Go::On)
+        });
+        match read {
+            Ok(_) => Some(span.unwrap_or_default()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell what a replica misses: everything is to be copied to it");
+                None
+            }
+        }
     }
 }
 
@@ -148,7 +194,7 @@ mod tests {
 
     fn cursor(consumer: &str, kind: ConsumerKind, at: u64) -> Cursor {
         let positions = Some(Positions([("p".into(), at)].into()));
-        Cursor { consumer: consumer.into(), kind, positions, missed_bytes: 0 }
+        Cursor { consumer: consumer.into(), kind, positions, ..Cursor::default() }
     }
 
     #[test]

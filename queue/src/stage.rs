@@ -8,11 +8,25 @@ use std::hash::BuildHasherDefault;
 use std::io;
 use std::sync::Arc;
 
-use model::{Body, NewEntry, ProducerState, Tick, TickOutcome, Timestamp};
+use model::{AppendError, Body, NewEntry, ProducerState, SeriesKey, Tick, TickOutcome, Timestamp};
 
 use crate::OlderSamples;
 use crate::encode::{FrameBuilder, Identity};
 use crate::index::{Index, Key, Slot, value_crc};
+
+/// Why a batch cannot be staged.
+pub(crate) enum StageError {
+    /// The index failed.
+    Index(io::Error),
+    /// What is older than the index could not be looked up; the batch may be tried again.
+    Older(AppendError),
+}
+
+impl From<io::Error> for StageError {
+    fn from(error: io::Error) -> Self {
+        Self::Index(error)
+    }
+}
 
 /// A batch ready to be written.
 pub(crate) struct Staged {
@@ -60,13 +74,13 @@ impl Knowledge {
     /// Turns a batch into a frame.
     ///
     /// # Errors
-    /// When the index cannot be read; nothing is changed then.
+    /// [`StageError`]; nothing is changed then.
     pub(crate) fn stage(
         &mut self,
         entries: Vec<NewEntry>,
         now: Timestamp,
         appended_at: Timestamp,
-    ) -> io::Result<Staged> {
+    ) -> Result<Staged, StageError> {
         let mut staged = Staged {
             frame: FrameBuilder::new(appended_at),
             skipped: 0,
@@ -183,17 +197,20 @@ impl Knowledge {
     }
 
     /// Drops the tick's samples that are known and numbers the others.
-    fn revise(&mut self, tick: &mut Tick, now: Timestamp, staged: &mut Staged) -> io::Result<()> {
+    fn revise(&mut self, tick: &mut Tick, now: Timestamp, staged: &mut Staged) -> Result<(), StageError> {
         let start = tick.window.start;
         let TickOutcome::Rows(samples) = &mut tick.outcome else { return Ok(()) };
         let mut failed = None;
         samples.retain_mut(|sample| {
+            if failed.is_some() {
+                return true;
+            }
             let key = Key::new(&sample.series, start);
             let crc = value_crc(sample.value, sample.ratio);
             let known = match self.known(key, now, &sample.series, start) {
                 Ok(known) => known,
                 Err(error) => {
-                    failed = failed.take().or(Some(error));
+                    failed = Some(error);
                     return true;
                 }
             };
@@ -218,9 +235,9 @@ impl Knowledge {
         &mut self,
         key: Key,
         now: Timestamp,
-        series: &model::SeriesKey,
+        series: &SeriesKey,
         start: Timestamp,
-    ) -> io::Result<Option<Slot>> {
+    ) -> Result<Option<Slot>, StageError> {
         if let Some((_, slot)) = self.pending.get(&key.hash()) {
             return Ok(Some(*slot));
         }
@@ -228,7 +245,10 @@ impl Knowledge {
         if known.is_some() || !key.is_older_than_kept(now) {
             return Ok(known);
         }
-        let older = self.older.as_ref().and_then(|older| older.latest(series, start));
+        let Some(older) = &self.older else { return Ok(None) };
+        let older = older.latest(series, start).map_err(|message| {
+            StageError::Older(AppendError::Older { series: series.clone(), window_start: start, message })
+        })?;
         Ok(older.map(|sample| Slot { revision: sample.revision, crc: value_crc(sample.value, sample.ratio) }))
     }
 }

@@ -27,7 +27,7 @@ use crate::partition::{Partition, Segment, segment_path};
 use crate::proto;
 use crate::recovery::{Opened, sync_segment, write_segment_header};
 use crate::shared::{Shared, count};
-use crate::stage::{Knowledge, Staged};
+use crate::stage::{Knowledge, StageError, Staged};
 
 /// Bytes after which a group is written although more is queued.
 const GROUP_BYTES: u64 = 8 << 20;
@@ -120,7 +120,10 @@ impl Writer {
         self.catch_up().map_err(|failure| failure.error())?;
         let clock = Arc::clone(&self.shared.clock);
         let staged = self.knowledge.stage(entries, clock.domain_now(), clock.civil_now());
-        let mut staged = staged.map_err(|error| self.derived_failed(&self.index_dir(), &error).error())?;
+        let mut staged = staged.map_err(|error| match error {
+            StageError::Index(error) => self.derived_failed(&self.index_dir(), &error).error(),
+            StageError::Older(error) => error,
+        })?;
         let written = staged.frame.entries();
         if written > 0 {
             let length = staged.frame.encoded_len();

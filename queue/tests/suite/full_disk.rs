@@ -216,7 +216,9 @@ fn a_cursor_that_cannot_be_written_stays_where_it_was() {
     let refused = log.commit("detector", &log.end()).unwrap_err();
     assert_full(&refused, &disk.log().join("cursors"));
     assert_eq!(log.committed("detector"), Some(Positions::default()));
-    let leftovers = std::fs::read_dir(disk.log().join("cursors")).unwrap().count();
+    let names =
+        std::fs::read_dir(disk.log().join("cursors")).unwrap().map(|entry| entry.unwrap().file_name());
+    let leftovers = names.filter(|name| name != "lock").count();
     assert_eq!(leftovers, 1, "no half-written file takes the space that is missing");
     disk.give_back(100_000);
     log.commit("detector", &log.end()).unwrap();

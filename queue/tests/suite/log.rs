@@ -1,6 +1,7 @@
 //! The port: append, read, wait, last, commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::common::*;
@@ -94,20 +95,45 @@ fn equal_samples_are_dropped_and_different_ones_are_revisions() {
     assert_eq!(revisions, [0, 1, 0]);
 }
 
-#[derive(Debug)]
-struct Store;
+#[derive(Debug, Default)]
+struct Store {
+    down: AtomicBool,
+}
 
 impl OlderSamples for Store {
-    fn latest(&self, series: &SeriesKey, _start: Timestamp) -> Option<OlderSample> {
+    fn latest(&self, series: &SeriesKey, _start: Timestamp) -> Result<Option<OlderSample>, String> {
+        if self.down.load(Ordering::Relaxed) && series.labels.get("channel") == Some("app") {
+            return Err("it is down".into());
+        }
         let known = series.labels.get("channel") == Some("app");
-        known.then_some(OlderSample { revision: 4, value: 7.0, ratio: None })
+        Ok(known.then_some(OlderSample { revision: 4, value: 7.0, ratio: None }))
     }
+}
+
+#[test]
+fn while_the_store_cannot_be_asked_an_old_sample_is_refused_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store { down: AtomicBool::new(true) });
+    let options = LogOptions { older: Some(store.clone()), ..options(dir.path()) };
+    let (log, _) = Log::open(options, "collector", clock()).unwrap();
+    let old = 40 * 24 * 60;
+    let batch = || vec![entry("s", 1, tick(old, vec![sample("web", 1.0), sample("app", 7.0)]))];
+    let error = block(log.append(batch())).unwrap_err();
+    let words =
+        "cannot look up what is stored of orders{channel=\"app\"} at 2026-12-06T08:00:00Z: it is down";
+    assert_eq!(error.to_string(), words);
+    assert_eq!((log.last("s"), read_all(&log).len()), (None, 0));
+    let young = block(log.append(vec![entry("t", 2, tick(10, vec![sample("app", 7.0)]))])).unwrap();
+    assert_eq!(young.written, 1, "the partition goes on");
+    store.down.store(false, Ordering::Relaxed);
+    let again = block(log.append(batch())).unwrap();
+    assert_eq!((again.written, again.duplicate_samples), (1, 1), "the batch is as new as before");
 }
 
 #[test]
 fn windows_older_than_28_days_are_looked_up_in_the_store() {
     let dir = tempfile::tempdir().unwrap();
-    let options = LogOptions { older: Some(Arc::new(Store)), ..options(dir.path()) };
+    let options = LogOptions { older: Some(Arc::new(Store::default())), ..options(dir.path()) };
     let (log, _) = Log::open(options, "collector", clock()).unwrap();
     let old = 40 * 24 * 60;
     let samples = vec![sample("app", 7.0), sample("web", 7.0)];

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{AppendError, Positions, SampleLog};
+use model::{AppendError, Missed, Positions, ReplicaLedger, SampleLog, Timestamp};
 use queue::{ConsumerKind, Log, LogOptions};
 
 use crate::common::*;
@@ -90,7 +91,7 @@ fn a_lagging_replica_is_left_behind_only_while_another_has_it() {
     drop(log);
     let log = small(dir.path(), 8000, 0);
     assert_eq!(log.stats().incomplete, stats.incomplete, "survives a restart");
-    log.dir().repaired("replica/a").unwrap();
+    assert_repaired_only_as_seen(&log);
     assert!(log.stats().incomplete.is_empty());
     log.dir().register("notifier", ConsumerKind::Keeper).unwrap();
     let (_, error) = fill(&log, next + 10, 1000);
@@ -99,6 +100,43 @@ fn a_lagging_replica_is_left_behind_only_while_another_has_it() {
     log.dir().unregister("replica/a").unwrap();
     log.commit("replica/b", &log.end()).unwrap();
     assert!(fill(&log, next + 1000, 5).1.is_none());
+}
+
+/// A repair that did not see all that was missed clears nothing; one that did clears the mark.
+fn assert_repaired_only_as_seen(log: &Log) {
+    let ledger: &dyn ReplicaLedger = log.dir();
+    let seen = ledger.missed("replica/a").unwrap().expect("incomplete");
+    let span = seen.span.expect("known");
+    // Ticks go back in time: the oldest segment holds the newest windows.
+    assert_eq!(span.end, Timestamp::from_secs(NOW - 60) + Duration::from_nanos(1));
+    assert!(
+        span.start < span.end - Duration::from_secs(60) && span.start > Timestamp::from_secs(NOW - 60_000)
+    );
+    let more = Missed { bytes: 5, span: None };
+    ledger.mark("replica/a", more).unwrap();
+    assert!(!ledger.repaired("replica/a", seen, None).unwrap(), "more was missed meanwhile");
+    assert_eq!(ledger.missed("replica/a").unwrap(), Some(seen.and(more)));
+    assert!(ledger.repaired("replica/a", seen.and(more), Some(seen)).unwrap());
+    assert!(ledger.repaired("replica/a", seen, None).unwrap());
+    assert_eq!(ledger.missed("replica/a").unwrap(), None);
+}
+
+#[test]
+fn a_process_sees_what_another_one_marked() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small(dir.path(), 8000, 0);
+    log.dir().register("replica/a", ConsumerKind::Replica).unwrap();
+    log.dir().register("replica/b", ConsumerKind::Replica).unwrap();
+    // The process that feeds the stores has a view of its own.
+    let store = crate::common::dir(dir.path());
+    let (next, _) = fill(&log, 1, 1000);
+    let reader = store.reader();
+    reader.read(&Positions::default(), ALL, Default::default()).unwrap();
+    reader.commit("replica/b", &reader.end()).unwrap();
+    assert!(fill(&log, next, 10).1.is_none(), "a is left behind");
+    reader.commit("replica/a", &Positions([("collector".into(), 1)].into())).unwrap();
+    assert_eq!(reader.stats().incomplete.keys().collect::<Vec<_>>(), ["replica/a"]);
+    assert_eq!(log.stats().incomplete, reader.stats().incomplete);
 }
 
 #[test]

@@ -66,7 +66,7 @@ async fn append_patiently(
 ) -> Result<(), AppendError> {
     loop {
         match log.append(batch.clone()).await {
-            Err(AppendError::Full { .. }) => clock.sleep(RETRY_AFTER).await,
+            Err(AppendError::Full { .. } | AppendError::Older { .. }) => clock.sleep(RETRY_AFTER).await,
             done => return done.map(|_| ()),
         }
     }

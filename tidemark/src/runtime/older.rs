@@ -19,22 +19,21 @@ pub(super) struct StoredSamples {
 }
 
 impl OlderSamples for StoredSamples {
-    fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Option<OlderSample> {
+    fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Result<Option<OlderSample>, String> {
         let read = |measurement| {
             let query = query(measurement, series, window_start);
-            self.executor.block_on(self.store.read(&query)).unwrap_or_else(|error| {
-                tracing::error!(%error, %series, "an older sample could not be looked up; taken as not there");
-                Vec::new()
-            })
+            self.executor.block_on(self.store.read(&query)).map_err(|error| error.to_string())
         };
-        let revised = read(Measurement::SampleRevision);
+        let revised = read(Measurement::SampleRevision)?;
         // The metric's tag and `revision` stand beside the labels; more tags are another series.
         let mine = revised.iter().filter(|data| data.tags.len() == series.labels.len() + 2);
         let newest = mine.filter_map(|data| Some((revision_of(&data.tags)?, data))).max_by_key(|(r, _)| *r);
         if let Some((revision, data)) = newest {
-            return sample(revision, data);
+            return Ok(sample(revision, data));
         }
-        sample(0, read(Measurement::Sample).iter().find(|data| data.tags.len() == series.labels.len() + 1)?)
+        let first = read(Measurement::Sample)?;
+        let mine = first.iter().find(|data| data.tags.len() == series.labels.len() + 1);
+        Ok(mine.and_then(|data| sample(0, data)))
     }
 }
 
@@ -91,7 +90,8 @@ mod tests {
         let older = StoredSamples { store, executor: executor.handle().clone() };
         let look = |labels: &[(&str, &str)], secs| {
             let series = SeriesKey::new("m", Labels::new(labels.iter().copied()));
-            older.latest(&series, Timestamp::from_secs(secs)).map(|sample| (sample.revision, sample.value))
+            let found = older.latest(&series, Timestamp::from_secs(secs)).unwrap();
+            found.map(|sample| (sample.revision, sample.value))
         };
         assert_eq!(look(&[("a", "b")], 60), Some((10, 4.0)));
         assert_eq!(look(&[], 60), Some((0, 1.0)));

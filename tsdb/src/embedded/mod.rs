@@ -32,6 +32,7 @@ use redb::Builder;
 
 use self::file::{File, FileError};
 use self::head::Head;
+use self::read::Revisions;
 
 /// The store's file in its folder.
 const FILE_NAME: &str = "series.redb";
@@ -140,6 +141,22 @@ impl EmbeddedStore {
         }
     }
 
+    async fn read_as(
+        &self,
+        query: &SeriesQuery,
+        revisions: Revisions,
+    ) -> Result<Vec<SeriesData>, StoreError> {
+        let query = query.clone();
+        let read = move |inner: &Inner| {
+            read::read(&inner.head, &inner.file, &query, revisions, inner.options.max_read_values)
+        };
+        self.blocking(read).await.map_err(|error| StoreError {
+            replica: self.inner.options.name.clone(),
+            operation: "read series",
+            message: error.0,
+        })
+    }
+
     fn transient(&self, error: FileError) -> WriteError {
         WriteError::Transient {
             replica: self.inner.options.name.clone(),
@@ -236,14 +253,11 @@ impl WriteSamples for EmbeddedStore {
 #[async_trait]
 impl ReadSeries for EmbeddedStore {
     async fn read(&self, query: &SeriesQuery) -> Result<Vec<SeriesData>, StoreError> {
-        let query = query.clone();
-        let read =
-            move |inner: &Inner| read::read(&inner.head, &inner.file, &query, inner.options.max_read_values);
-        self.blocking(read).await.map_err(|error| StoreError {
-            replica: self.inner.options.name.clone(),
-            operation: "read series",
-            message: error.0,
-        })
+        self.read_as(query, Revisions::Overlaid).await
+    }
+
+    async fn read_stored(&self, query: &SeriesQuery) -> Result<Vec<SeriesData>, StoreError> {
+        self.read_as(query, Revisions::Apart).await
     }
 
     async fn series(

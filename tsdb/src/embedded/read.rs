@@ -36,6 +36,15 @@ struct Source {
     head: BTreeMap<i32, Vec<Block>>,
 }
 
+/// What becomes of later revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Revisions {
+    /// The highest lies over the first values.
+    Overlaid,
+    /// They stay in their own measurement.
+    Apart,
+}
+
 /// The query in the store's own numbers.
 struct Plan {
     start: i64,
@@ -65,9 +74,10 @@ pub(super) fn read(
     head: &RwLock<Head>,
     file: &File,
     query: &SeriesQuery,
+    revisions: Revisions,
     max_values: usize,
 ) -> Result<Vec<SeriesData>, FileError> {
-    let plan = plan(&head.read().unwrap_or_else(PoisonError::into_inner), query, max_values);
+    let plan = plan(&head.read().unwrap_or_else(PoisonError::into_inner), query, revisions, max_values);
     let mut refused = None;
     let rows = file.read(|transaction| match run(transaction, &plan) {
         Ok(rows) => Ok(rows),
@@ -94,8 +104,8 @@ pub(super) fn series(head: &RwLock<Head>, measurement: Measurement, matchers: &[
     first.chain(revised).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn plan(head: &Head, query: &SeriesQuery, max_values: usize) -> Plan {
-    let revisions = revisions_of(query.measurement);
+fn plan(head: &Head, query: &SeriesQuery, revisions: Revisions, max_values: usize) -> Plan {
+    let revisions = revisions_of(query.measurement).filter(|_| revisions == Revisions::Overlaid);
     let (start, end) = (query.range.start.as_nanos(), query.range.end.as_nanos());
     let fields_of = |measurement| {
         query

@@ -159,6 +159,11 @@ async fn the_highest_revision_is_laid_over_the_first_values() {
         r#"{metric="a"} 2 numerator=9,value=120000000000"#,
         r#"{metric="a"} 5 value=105"#,
     ];
+    let first = [
+        r#"{metric="a"} 0 numerator=9,value=0"#,
+        r#"{metric="a"} 1 numerator=9,value=60000000000"#,
+        r#"{metric="a"} 2 numerator=9,value=120000000000"#,
+    ];
     for _ in 0..2 {
         let got = show(&store.read(&all(Measurement::Sample)).await.expect("read"));
         assert_eq!(got, expected.join("\n"));
@@ -167,6 +172,8 @@ async fn the_highest_revision_is_laid_over_the_first_values() {
         assert_eq!(show(&store.read(&numerators).await.expect("read")), r#"{metric="a"} 2 numerator=9"#);
         let raw = SeriesQuery { last: 1, ..all(Measurement::SampleRevision) };
         assert_eq!(store.read(&raw).await.expect("read").len(), 3);
+        let stored = show(&store.read_stored(&all(Measurement::Sample)).await.expect("read"));
+        assert_eq!(stored, first.join("\n"), "as it was written");
         store.flush().await.expect("flush");
     }
     assert_eq!(store.series(Measurement::Sample, &[]).await.expect("series"), [tags(&[("metric", "a")])]);
