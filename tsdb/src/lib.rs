@@ -2,6 +2,7 @@
 //!
 //! * [`points`] is the one place where entries of the log become points (the measurement layout).
 //! * [`EmbeddedStore`] keeps points in one file and a bounded head in memory; the log is its write-ahead log.
+//! * [`StoreConfig`] lists the types of stores; a [`Store`] is one that was opened.
 //! * [`Replica`] is the consumer that feeds one store from the log, whatever the store is.
 //!
 //! Nothing else writes to a replica. The crate reads the log through [`model::SampleLog`] and never appends to it.
@@ -9,7 +10,9 @@
 pub mod embedded;
 pub mod points;
 pub mod replica;
+mod stores;
 
-pub use embedded::{EmbeddedOptions, EmbeddedStore};
+pub use embedded::{EmbeddedConfig, EmbeddedOptions, EmbeddedStore};
 pub use points::entry_points;
 pub use replica::{FollowError, FollowOptions, Progress, Replica, ReplicaMetrics, Stopped};
+pub use stores::{Problem, Store, StoreConfig};

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use notifier::Reader;
-use tsdb::embedded::{EmbeddedOptions, EmbeddedStore};
+use tsdb::{EmbeddedOptions, EmbeddedStore, StoreConfig};
 
 use super::CommandError;
-use crate::config::{Config, ReplicaConfig};
+use crate::config::Config;
 
 /// The first embedded store, for reading.
 ///
 /// # Errors
 /// When there is none yet, or another process has it.
 pub(crate) fn store(config: &Config) -> Result<Arc<EmbeddedStore>, CommandError> {
-    let Some(ReplicaConfig::Embedded(embedded)) = config.file().storage.replicas.first() else {
+    let Some(StoreConfig::Embedded(embedded)) = config.file().storage.replicas.first() else {
         return Err(CommandError::new("`storage.replicas` names no embedded store to read"));
     };
     let folder = config.data_dir().join("store").join(&embedded.name);

@@ -43,7 +43,6 @@ pub(crate) use finding::{Findings, Level};
 pub(crate) use nearest::hint;
 pub(crate) use pipeline::Checked;
 pub(crate) use schema::schema;
-pub(crate) use storage::{EmbeddedReplica, ReplicaConfig};
 
 /// A configuration that passed every check. Immutable; paths in it are absolute or relative to the working folder.
 #[derive(Clone, Debug)]

@@ -9,13 +9,17 @@ use model::{
 };
 use queue::{OlderSample, OlderSamples};
 use tokio::runtime::Handle;
-use tsdb::EmbeddedStore;
 
-/// Looks older samples up in the embedded store. Called on the log writer's own thread, which may block.
-#[derive(Debug)]
+/// Looks older samples up in a store. Called on the log writer's own thread, which may block.
 pub(super) struct StoredSamples {
-    pub(super) store: Arc<EmbeddedStore>,
+    pub(super) store: Arc<dyn ReadSeries>,
     pub(super) executor: Handle,
+}
+
+impl std::fmt::Debug for StoredSamples {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredSamples")
+    }
 }
 
 impl OlderSamples for StoredSamples {
@@ -64,7 +68,7 @@ fn sample(revision: u32, data: &SeriesData) -> Option<OlderSample> {
 mod tests {
     use super::*;
     use model::{Point, Positions, WriteSamples};
-    use tsdb::EmbeddedOptions;
+    use tsdb::{EmbeddedOptions, EmbeddedStore};
 
     fn point(measurement: Measurement, tags: &[(&str, &str)], value: f64) -> Point {
         Point {

@@ -14,16 +14,16 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tsdb::{EmbeddedOptions, EmbeddedStore, FollowOptions, Replica, ReplicaMetrics};
+use tsdb::{FollowOptions, Replica, ReplicaMetrics, Store};
 
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
-use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, Roles, input_of_detector};
+use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, input_of_detector};
 use super::supervise::{Tasks, in_full};
 use super::{Parts, Running, RuntimeOptions, server, telemetry};
 use crate::cli::Role;
-use crate::config::{Config, EmbeddedReplica, ReplicaConfig};
+use crate::config::Config;
 
 /// Why Tidemark could not start. Nothing was changed on disk but what opening repairs.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ fn part(name: &'static str) -> impl Fn(&dyn std::error::Error) -> StartError {
 pub(crate) async fn start(config: Config, options: RuntimeOptions) -> Result<Running, StartError> {
     let data_dir = config.data_dir();
     let folder = DataFolder::lock(&data_dir, &options.roles.locks()).map_err(StartError::Folder)?;
-    let stores = open_stores(&config, &options.roles, &data_dir).await?;
+    let stores = open_stores(&config, &options, &data_dir).await?;
     let mut starting = Starting::new(config, options, &data_dir, &stores)?;
     let (listener, address) = starting.listen().await?;
     starting.start_stores(stores)?;
@@ -95,11 +95,12 @@ impl Starting {
         config: Config,
         options: RuntimeOptions,
         data_dir: &Path,
-        stores: &[Arc<EmbeddedStore>],
+        stores: &[Arc<dyn Store>],
     ) -> Result<Self, StartError> {
         let executor = Handle::current();
-        let older =
-            stores.first().map(|store| Arc::new(StoredSamples { store: Arc::clone(store), executor }) as _);
+        let older = stores
+            .first()
+            .map(|store| Arc::new(StoredSamples { store: Arc::clone(store) as _, executor }) as _);
         let max_bytes = config.file().storage.log.max_bytes.0;
         let log_options = LogOptions { max_bytes, older, ..LogOptions::new(data_dir.join("log")) };
         let log_dir = LogDir::open(log_options, Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?;
@@ -155,7 +156,7 @@ impl Starting {
         Ok((Some(listener), address))
     }
 
-    fn start_stores(&mut self, stores: Vec<Arc<EmbeddedStore>>) -> Result<(), StartError> {
+    fn start_stores(&mut self, stores: Vec<Arc<dyn Store>>) -> Result<(), StartError> {
         let metrics = ReplicaMetrics::register(&mut self.registry);
         for store in stores {
             self.store.get_or_insert(Arc::clone(&store) as _);
@@ -314,30 +315,15 @@ fn open_partition(log_dir: &LogDir, name: &str) -> Result<Arc<Log>, StartError> 
 /// Opened before the log, which asks them for what its own index has let go.
 async fn open_stores(
     config: &Config,
-    roles: &Roles,
+    options: &RuntimeOptions,
     data_dir: &Path,
-) -> Result<Vec<Arc<EmbeddedStore>>, StartError> {
+) -> Result<Vec<Arc<dyn Store>>, StartError> {
     let mut stores = Vec::new();
-    if roles.has(Role::Store) {
+    if options.roles.has(Role::Store) {
         for replica in &config.file().storage.replicas {
-            match replica {
-                ReplicaConfig::Embedded(embedded) => stores.push(open_embedded(data_dir, embedded).await?),
-            }
+            let opened = replica.open(data_dir, Arc::clone(&options.clock)).await;
+            stores.push(opened.map_err(|e| part("store")(&e))?);
         }
     }
     Ok(stores)
-}
-
-async fn open_embedded(data_dir: &Path, config: &EmbeddedReplica) -> Result<Arc<EmbeddedStore>, StartError> {
-    let dir = data_dir.join("store").join(&config.name);
-    let options = EmbeddedOptions {
-        name: config.name.clone(),
-        retention: Some(config.retention.into()),
-        ..EmbeddedOptions::default()
-    };
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&dir, options)).await;
-    match opened {
-        Ok(store) => store.map_err(|e| part("store")(&e)),
-        Err(panicked) => Err(part("store")(&panicked)),
-    }
 }

@@ -92,6 +92,11 @@ impl File {
         Ok(file)
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         self.opener.is_none()
     }

@@ -14,6 +14,7 @@
 mod block;
 mod catalog;
 mod chunk;
+mod config;
 mod file;
 mod flush;
 mod head;
@@ -30,6 +31,7 @@ use model::{
 };
 use redb::Builder;
 
+pub use self::config::EmbeddedConfig;
 use self::file::{File, FileError};
 use self::head::Head;
 use self::read::Revisions;

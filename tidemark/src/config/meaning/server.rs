@@ -58,10 +58,8 @@ fn check_storage(checker: &mut Checker<'_>, storage: &StorageSection) {
         if names[..i].contains(name) {
             checker.error(&path, format!("replica `{name}` stands twice"));
         }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        if name.is_empty() || !name.bytes().all(plain) {
-            let message = format!("`{name}` cannot name a replica: letters, digits, `_` and `-`");
-            checker.error(&path, message);
+        for problem in storage.replicas[i].validate() {
+            checker.error(&[&path[..], &problem.path].concat(), problem.message);
         }
     }
 }
