@@ -1,23 +1,22 @@
 //! Replaying stored history through the engine that judges live.
 //!
-//! What a replay shows is what production would have sent: the same fold, [`SeriesJudge::observe`], over the same
-//! numbers in window order. [`observations`] rebuilds them from stored samples; the store keeps no tick entries, so a
-//! window without a sample is a zero where the metric declares `missing: zero`, else absent.
+//! What a replay shows is what production would have sent: [`crate::engine::Engine`] over the ticks of one metric, in
+//! window order, from the first one that is stored, because limits and sums remember more than any warm-up shows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Timelike;
 use model::{
-    AlertId, AlertTransition, FieldValue, Origin, Ratio, SeriesData, SeriesKey, Severity, TimeRange,
-    Timestamp, Transition, VerdictState, Window,
+    AlertId, AlertTransition, Labels, SeriesKey, Severity, Tick, Timestamp, Transition, VerdictState,
 };
 use serde::Serialize;
 
-use crate::algorithm::{Observation, Observed};
+use crate::algorithm::Observation;
 use crate::calendar::Calendar;
+use crate::engine::{Engine, JudgingConfig};
 use crate::series::{Judged, SeriesJudge};
-use crate::settings::{MissingSetting, Settings};
+use crate::settings::Settings;
 
 /// Local hours that are night: nobody wants to be called.
 const NIGHT: (u32, u32) = (22, 7);
@@ -71,33 +70,60 @@ pub fn backtest(
     calendar: Arc<Calendar>,
     observations: impl IntoIterator<Item = Observation>,
 ) -> BacktestReport {
-    backtest_from(series, settings, calendar, observations, Timestamp::MIN)
-}
-
-/// The same, with the windows before `report_from` only learned from: what was there before the stretch asked for.
-pub fn backtest_from(
-    series: SeriesKey,
-    settings: Arc<Settings>,
-    calendar: Arc<Calendar>,
-    observations: impl IntoIterator<Item = Observation>,
-    report_from: Timestamp,
-) -> BacktestReport {
     let mut report = BacktestReport::default();
     let mut judge = SeriesJudge::new(series, settings.clone(), calendar);
     for observation in observations {
-        let judged = judge.observe(&observation);
-        if observation.window.start >= report_from {
-            report.take(judged, &settings);
-        }
+        report.take(judge.observe(&observation), &settings);
     }
-    let judged = report.judged.len() - report.learning;
-    let interval = judge.interval().unwrap_or_default();
-    report.weeks = judged as f64 * interval.as_secs_f64() / 604_800.0;
-    report.alerts_per_week = (report.weeks > 0.0).then(|| report.alerts.len() as f64 / report.weeks);
+    report.close(judge.interval().unwrap_or_default().as_secs_f64());
     report
 }
 
+/// A replay of one metric, tick by tick.
+#[derive(Debug)]
+pub struct Backtest {
+    engine: Engine,
+    settings: Arc<Settings>,
+    report_from: Timestamp,
+    reports: BTreeMap<Labels, BacktestReport>,
+}
+
+impl Backtest {
+    /// A replay that only learns from windows before `report_from`.
+    pub fn new(settings: Arc<Settings>, calendar: Arc<Calendar>, report_from: Timestamp) -> Self {
+        let metrics = vec![settings.clone()];
+        let engine = Engine::new(JudgingConfig { metrics, calendar, ..JudgingConfig::default() });
+        Self { engine, settings, report_from, reports: BTreeMap::new() }
+    }
+
+    /// Takes the next tick in; they come in window order.
+    pub fn tick(&mut self, tick: &Tick) {
+        for judged in self.engine.tick(tick) {
+            if judged.verdict.window.start >= self.report_from {
+                let report = self.reports.entry(judged.verdict.series.labels.clone()).or_default();
+                report.take(judged, &self.settings);
+            }
+        }
+    }
+
+    /// What each series would have sent, in order of labels.
+    pub fn finish(mut self) -> Vec<(SeriesKey, BacktestReport)> {
+        let interval = self.settings.interval.unwrap_or_default().as_secs_f64();
+        self.reports.values_mut().for_each(|report| report.close(interval));
+        let metric = self.settings.metric.clone();
+        let keyed = |(labels, report)| (SeriesKey::new(metric.clone(), labels), report);
+        self.reports.into_iter().map(keyed).collect()
+    }
+}
+
 impl BacktestReport {
+    /// Counts what was judged, window by window of this many seconds.
+    fn close(&mut self, interval_secs: f64) {
+        let judged = self.judged.len() - self.learning;
+        self.weeks = judged as f64 * interval_secs / 604_800.0;
+        self.alerts_per_week = (self.weeks > 0.0).then(|| self.alerts.len() as f64 / self.weeks);
+    }
+
     fn take(&mut self, judged: Judged, settings: &Settings) {
         match judged.verdict.state {
             VerdictState::Learning => self.learning += 1,
@@ -136,79 +162,5 @@ impl BacktestReport {
             (Transition::Resolved, Some(alert)) => alert.resolved_at = Some(at),
             (Transition::Pending | Transition::SeverityChanged | Transition::Resolved, _) => {}
         }
-    }
-}
-
-/// Rebuilds the observations of a series from its stored samples in a range: one for each window of `interval` from the
-/// first sample on, gaps included. Samples off the grid are windows of their own.
-pub fn observations<'a>(
-    data: &'a SeriesData,
-    range: TimeRange,
-    settings: &'a Settings,
-    interval: Duration,
-) -> impl Iterator<Item = Observation> + 'a {
-    let column = |name: &str| data.columns.get(name).map_or(&[][..], Vec::as_slice);
-    let (values, numerators, denominators) = (column("value"), column("numerator"), column("denominator"));
-    let number = |column: &[Option<FieldValue>], i: usize| column.get(i)?.as_ref()?.as_f64();
-    let length = interval.max(Duration::from_secs(1));
-    let mut expected: Option<Timestamp> = None;
-    let mut next = 0;
-    let observation = move |start, value| Observation {
-        window: Window::new(start, length),
-        origin: Origin::Backfill,
-        revision: 0,
-        value,
-    };
-    std::iter::from_fn(move || {
-        while data.times.get(next).is_some_and(|at| *at < range.start) {
-            next += 1;
-        }
-        let sample = data.times.get(next).copied().filter(|at| *at < range.end);
-        let slack = length / 2;
-        if let Some(start) =
-            expected.filter(|start| sample.map_or(*start + length <= range.end, |at| *start + slack < at))
-        {
-            expected = Some(start + length);
-            let value = match settings.missing {
-                MissingSetting::Zero => Observed::Value { value: 0.0, ratio: None },
-                MissingSetting::Null => Observed::Absent,
-            };
-            return Some(observation(start, value));
-        }
-        let at = sample?;
-        let i = next;
-        next += 1;
-        expected = Some(at + length);
-        let ratio = number(numerators, i).zip(number(denominators, i));
-        let ratio = ratio.map(|(numerator, denominator)| Ratio { numerator, denominator });
-        let value = number(values, i).filter(|value| value.is_finite());
-        let value = value.map_or(Observed::Absent, |value| Observed::Value { value, ratio });
-        Some(observation(at, value))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::Labels;
-
-    #[test]
-    fn gaps_in_the_store_become_absent_windows_or_zeros() {
-        let times: Vec<_> = [60, 120, 300].map(Timestamp::from_secs).to_vec();
-        let values = vec![Some(FieldValue::Float(1.0)), None, Some(FieldValue::Float(3.0))];
-        let data = SeriesData { tags: Labels::default(), times, columns: [("value".into(), values)].into() };
-        let range = TimeRange { start: Timestamp::from_secs(0), end: Timestamp::from_secs(420) };
-        let mut settings = Settings::shipped("m");
-        let minute = Duration::from_secs(60);
-        let shown = |settings: &Settings| -> Vec<(i64, Option<f64>)> {
-            observations(&data, range, settings, minute)
-                .map(|o| (o.window.start.as_secs(), o.number()))
-                .collect()
-        };
-        let expected =
-            [(60, Some(1.0)), (120, None), (180, None), (240, None), (300, Some(3.0)), (360, None)];
-        assert_eq!(shown(&settings), expected);
-        settings.missing = MissingSetting::Zero;
-        assert_eq!(shown(&settings)[2], (180, Some(0.0)));
     }
 }

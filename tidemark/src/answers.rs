@@ -14,8 +14,8 @@ use notifier::view::{AlertFilter, AlertState, AlertView, DeliveryView, Sentences
 use notifier::{Language, NotifierError, Reader};
 
 use crate::api::{
-    AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesPoints,
-    TransitionRow,
+    AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesOf,
+    SeriesPoints, TransitionRow,
 };
 
 /// How far back the last verdict of a series is looked for.
@@ -183,24 +183,24 @@ fn delivery_row(view: &DeliveryView) -> DeliveryRow {
     }
 }
 
-/// Stored samples of a metric.
+/// Stored samples or verdicts of a metric; of verdicts the value and the state. `last` as in [`SeriesQuery`].
 ///
 /// # Errors
 /// [`StoreError`].
 pub(crate) async fn series(
     store: &dyn ReadSeries,
     metric: &str,
+    of: SeriesOf,
     range: TimeRange,
+    last: usize,
 ) -> Result<SeriesAnswer, StoreError> {
-    let query = SeriesQuery {
-        measurement: Measurement::Sample,
-        matchers: vec![Matcher { tag: "metric".into(), value: metric.into() }],
-        fields: Vec::new(),
-        range,
-        last: 0,
+    let (measurement, fields) = match of {
+        SeriesOf::Sample => (Measurement::Sample, Vec::new()),
+        SeriesOf::Verdict => (Measurement::Verdict, vec!["value".into(), "state".into()]),
     };
-    let read = store.read(&query).await?;
-    Ok(SeriesAnswer { series: read.into_iter().map(SeriesPoints::from).collect() })
+    let matchers = vec![Matcher { tag: "metric".into(), value: metric.into() }];
+    let read = store.read(&SeriesQuery { measurement, matchers, fields, range, last }).await?;
+    Ok(SeriesAnswer { series: read.into_iter().map(SeriesPoints::from).collect(), now: None })
 }
 
 /// Groups by metric name, for lookups of titles and units.

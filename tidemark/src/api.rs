@@ -5,7 +5,7 @@
 //! | `GET /api/v1/metrics` | [`MetricList`] |
 //! | `GET /api/v1/alerts?state=` | [`AlertList`] |
 //! | `GET /api/v1/alerts/{id}` | [`AlertDetail`], 404 |
-//! | `GET /api/v1/series?metric=&from=&to=` (RFC 3339) | [`SeriesAnswer`] |
+//! | `GET /api/v1/series?metric=&of=&from=&to=&last=` (RFC 3339) | [`SeriesAnswer`] |
 //! | `POST /api/v1/reload` | [`ReloadAnswer`]; 422 with [`ReloadRefused`] |
 //! | `POST /api/v1/notify/test` with [`NotifyTestRequest`] | [`NotifyTestAnswer`], 404 |
 //!
@@ -152,9 +152,33 @@ pub(crate) struct DeliveryRow {
     pub(crate) detail: String,
 }
 
-/// Stored samples of one metric.
+/// What is asked of a metric's series.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SeriesOf {
+    /// Its samples, every field.
+    #[default]
+    Sample,
+    /// Its verdicts: value and state.
+    Verdict,
+}
+
+impl SeriesOf {
+    /// As it stands in the query.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Verdict => "verdict",
+        }
+    }
+}
+
+/// Stored samples or verdicts of one metric.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SeriesAnswer {
+    /// Domain time of the process that answers.
+    #[serde(default, with = "optional_time")]
+    pub(crate) now: Option<Timestamp>,
     /// Its series, in order of labels.
     pub(crate) series: Vec<SeriesPoints>,
 }

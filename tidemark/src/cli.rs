@@ -216,7 +216,9 @@ pub(crate) struct SampleArgs {
 /// What `backtest` takes.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The settings are those of the configuration file, so edit it, replay, and reload when content.
+The settings are those of the configuration file, so edit it, replay, and reload when content. A duration counts from
+the running process' time, or from the newest stored window when none runs. Everything stored before is replayed first,
+so that limits are what they were; --warm-up shortens that, and alerts near a limit may then differ.
 
 Examples:
   tidemark backtest orders --since 30d
@@ -228,6 +230,9 @@ pub(crate) struct BacktestArgs {
     /// From when: a duration such as 30d, or a time (RFC 3339).
     #[arg(long, value_name = "WHEN", default_value = "30d")]
     pub(crate) since: Since,
+    /// How much of what is stored before is learned from first; default: all of it.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) warm_up: Option<HumanDuration>,
 }
 
 /// A time, or a duration before now.

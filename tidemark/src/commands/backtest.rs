@@ -1,43 +1,43 @@
 //! `tidemark backtest`: stored history through the engine that judges live, with the settings of the configuration
 //! file as it stands now.
 //!
-//! Four weeks before the asked time are replayed too, so that what is reported was judged by an engine that had learned
-//! by then, as production's had. Nothing is stored and nobody is told.
+//! Everything stored before the asked time is replayed too, so that what is reported was judged by an engine that had
+//! learned what production's had by then. Nothing is stored and nobody is told.
 
+mod history;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use comfy_table::Cell;
 use detector::settings::Settings;
-use model::{Clock, SeriesData, TimeRange, Timestamp};
 
+use self::history::History;
 use self::replay::{AlertFound, Replay};
 use super::metrics::{series_name, state};
-use super::{CommandError, Context, offline, run};
-use crate::answers;
-use crate::api::{SERIES, SeriesAnswer};
-use crate::cli::{BacktestArgs, Since};
-use crate::client::Client;
+use super::{CommandError, Context, run};
+use crate::cli::BacktestArgs;
 use crate::config::{Config, hint};
 use crate::exit::Exit;
 use crate::output::{Output, Present, number, table};
-use crate::runtime::clock::SystemClock;
-
-/// How much is replayed before the asked time.
-const WARM_UP: Duration = Duration::from_secs(28 * 86_400);
 
 /// Replays.
 pub(crate) fn run(context: &Context, args: &BacktestArgs) -> Result<Exit, CommandError> {
     let config = context.config()?;
     let settings = find(&config, &args.metric)?;
-    let (data, now) = run::executor()?.block_on(stored(&config, &args.metric, args.since))?;
-    let from = since(args.since, now);
-    if data.iter().all(|series| series.times.is_empty()) {
-        return Err(CommandError::new(format!("nothing is stored of `{}` since {from}", args.metric)));
+    let replay = run::executor()?.block_on(async {
+        let history = History::open(&config, &settings)?;
+        let plan = history.plan(args.since, args.warm_up.map(Into::into)).await?;
+        Replay::of(&config, &settings, &history, &plan).await
+    })?;
+    if replay.series.is_empty() {
+        return Err(CommandError::new(format!(
+            "nothing is stored of `{}` since {}",
+            args.metric, replay.from
+        )));
     }
-    let replay = Replay::of(&config, &settings, data, TimeRange { start: from, end: now })?;
     context.print(&replay)?;
     Ok(Exit::Ok)
 }
@@ -50,33 +50,6 @@ fn find(config: &Config, name: &str) -> Result<Arc<Settings>, CommandError> {
     })
 }
 
-fn since(since: Since, now: Timestamp) -> Timestamp {
-    match since {
-        Since::Ago(ago) => now - ago.0,
-        Since::At(at) => at,
-    }
-}
-
-/// The metric's samples, from the running process or from the folder, and the last instant they may reach.
-async fn stored(
-    config: &Config,
-    metric: &str,
-    asked: Since,
-) -> Result<(Vec<SeriesData>, Timestamp), CommandError> {
-    let now = SystemClock::new().domain_now().align_down(Duration::from_secs(1));
-    let start = since(asked, now) - WARM_UP;
-    let answer: SeriesAnswer = if let Some(client) = Client::find(&config.data_dir())? {
-        let query = [("metric", metric.to_owned()), ("from", start.to_rfc3339()), ("to", now.to_rfc3339())];
-        client.get(SERIES, &query).await?
-    } else {
-        let store = offline::store(config)?;
-        answers::series(&*store, metric, TimeRange { start, end: now })
-            .await
-            .map_err(|error| CommandError::because("cannot read the store", error))?
-    };
-    Ok((answer.series.into_iter().map(SeriesData::from).collect(), now))
-}
-
 impl Present for Replay {
     type Row = AlertFound;
 
@@ -85,7 +58,8 @@ impl Present for Replay {
     }
 
     fn table(&self, output: Output) -> String {
-        let mut out = format!("{} from {} to {}\n", self.metric, self.from, self.to);
+        let mut out = format!("{} from {} to {} ({})\n", self.metric, self.from, self.to, self.to_is);
+        out.push_str(&format!("warmed up by {} days of what is stored before\n", self.warm_up_days));
         if self.alerts.is_empty() {
             out.push_str("\nno alert would have been sent\n");
         } else {

@@ -15,7 +15,7 @@ use super::Parts;
 use crate::answers;
 use crate::api::{
     ALERTS, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer, NotifyTestRequest, RELOAD,
-    ReloadAnswer, ReloadRefused, SERIES,
+    ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer, SeriesOf,
 };
 
 type Shared = State<Arc<Parts>>;
@@ -91,8 +91,12 @@ async fn alert(State(parts): Shared, Path(id): Path<String>) -> Result<Response,
 #[derive(Deserialize)]
 struct SeriesRequest {
     metric: String,
+    #[serde(default)]
+    of: SeriesOf,
     from: String,
     to: Option<String>,
+    #[serde(default)]
+    last: usize,
 }
 
 async fn series(State(parts): Shared, Query(asked): Query<SeriesRequest>) -> Result<Response, Failure> {
@@ -102,12 +106,11 @@ async fn series(State(parts): Shared, Query(asked): Query<SeriesRequest>) -> Res
             |_| Failure(StatusCode::BAD_REQUEST, format!("`{name}` is not a time in RFC 3339: {text}"));
         Timestamp::parse_rfc3339(text).map_err(wrong)
     };
-    let end = match &asked.to {
-        Some(to) => time("to", to)?,
-        None => parts.clock.domain_now(),
-    };
+    let now = parts.clock.domain_now();
+    let end = asked.to.as_deref().map_or(Ok(now), |to| time("to", to))?;
     let range = TimeRange { start: time("from", &asked.from)?, end };
-    let answer = answers::series(&**store, &asked.metric, range).await.map_err(broken)?;
+    let read = answers::series(&**store, &asked.metric, asked.of, range, asked.last);
+    let answer = SeriesAnswer { now: Some(now), ..read.await.map_err(broken)? };
     Ok(Json(answer).into_response())
 }
 

@@ -1,24 +1,19 @@
-//! The replay itself: samples to observations to verdicts to what would have been sent.
+//! The replay itself: stored ticks to verdicts to what would have been sent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono_tz::Tz;
-use collector::{SamplerSpec, Timetable};
 use detector::Calendar;
-use detector::algorithm::{Observation, Observed};
-use detector::backtest::{BacktestAlert, BacktestReport, backtest_from};
-use detector::settings::{MissingSetting, Settings};
-use model::{
-    FieldValue, Labels, Origin, Ratio, SeriesData, SeriesKey, TimeRange, Timestamp, Verdict, Window,
-};
+use detector::backtest::{Backtest, BacktestAlert, BacktestReport};
+use detector::settings::Settings;
+use model::{Labels, SeriesKey, Timestamp, Verdict};
 use notifier::Language;
 use notifier::message::NoteStatus;
 use notifier::message::sentence::Told;
 use serde::Serialize;
 
 use super::CommandError;
-use crate::answers::without_metric;
+use super::history::{History, Plan};
 use crate::config::Config;
 
 /// What a replay gave.
@@ -30,6 +25,10 @@ pub(super) struct Replay {
     pub(super) from: String,
     /// Until when.
     pub(super) to: String,
+    /// What that is: the time of the running process, or the end of what is stored.
+    pub(super) to_is: &'static str,
+    /// How many days before `from` it learned from.
+    pub(super) warm_up_days: f64,
     /// Zone of the nights.
     pub(super) timezone: String,
     /// What would have been sent, oldest first.
@@ -108,100 +107,55 @@ pub(super) struct BandPoint {
 }
 
 impl Replay {
-    /// Replays every series and reports what lies in `range`.
-    pub(super) fn of(
+    /// Replays what is stored and reports what lies in the stretch asked for.
+    pub(super) async fn of(
         config: &Config,
         settings: &Arc<Settings>,
-        data: Vec<SeriesData>,
-        range: TimeRange,
+        history: &History,
+        plan: &Plan,
     ) -> Result<Self, CommandError> {
-        let broken = |_| CommandError::new("the calendar of the configuration cannot be read");
-        let calendar = Arc::new(Calendar::from_config(config.calendar()).map_err(broken)?);
+        let (reports, begin) = judge(config, settings, history, plan).await?;
         let zone = settings.timezone;
-        let schedule = Schedule::of(config, &settings.metric, range.end)?;
-        let (mut alerts, mut bands, mut weeks) = (Vec::new(), Vec::new(), 0.0_f64);
-        for data in data.into_iter().filter(|data| !data.times.is_empty()) {
-            let series = SeriesKey::new(Arc::clone(&settings.metric), without_metric(&data.tags));
-            let seen = observations(&data, settings, &schedule);
-            let (settings, calendar) = (Arc::clone(settings), Arc::clone(&calendar));
-            let report = backtest_from(series.clone(), settings, calendar, seen, range.start);
-            weeks = weeks.max(report.weeks);
-            alerts.extend(report.alerts.iter().map(|alert| found(alert, config.language(), zone)));
-            bands.push(band(&series, &report));
-        }
+        let one = |alert: &BacktestAlert| found(alert, config.language(), zone);
+        let mut alerts: Vec<_> =
+            reports.iter().flat_map(|(_, report)| report.alerts.iter().map(one)).collect();
         alerts.sort_by(|a, b| a.at.cmp(&b.at));
+        let weeks = reports.iter().map(|(_, report)| report.weeks).fold(0.0, f64::max);
+        let warm_up = plan.asked.start.since(begin).as_secs_f64() / 86_400.0;
         Ok(Self {
             metric: settings.metric.to_string(),
-            from: range.start.to_rfc3339(),
-            to: range.end.to_rfc3339(),
-            timezone: settings.timezone.to_string(),
+            from: plan.asked.start.to_rfc3339(),
+            to: plan.asked.end.to_rfc3339(),
+            to_is: plan.end_is,
+            warm_up_days: (warm_up * 10.0).round() / 10.0,
+            timezone: zone.to_string(),
             at_night: alerts.iter().filter(|alert| alert.at_night).count(),
             weeks_judged: weeks,
             alerts_a_week: (weeks > 0.0).then(|| alerts.len() as f64 / weeks),
             alerts,
-            series: bands,
+            series: reports.iter().map(|(series, report)| band(series, report)).collect(),
         })
     }
 }
 
-/// When the sampler of a metric was due.
-struct Schedule {
-    timetable: Timetable,
-    /// The last window that can have been asked.
-    until: Timestamp,
-}
-
-impl Schedule {
-    fn of(config: &Config, metric: &str, now: Timestamp) -> Result<Self, CommandError> {
-        let feeds = |spec: &&SamplerSpec| spec.values.iter().any(|value| &*value.metric == metric);
-        let samplers = config.samplers();
-        let spec = samplers.iter().find(feeds);
-        let spec = spec.ok_or_else(|| CommandError::new(format!("no sampler feeds `{metric}`")))?;
-        let timetable = Timetable::new(&spec.schedule, spec.timezone)
-            .map_err(|error| CommandError::because(format!("metric `{metric}` has no schedule"), error))?;
-        Ok(Self { timetable, until: now - spec.delay - spec.timeout })
-    }
-
-    /// The windows due after one and before another, as long as the series counts as seen.
-    fn gap(&self, after: Timestamp, before: Timestamp) -> impl Iterator<Item = Window> + '_ {
-        self.timetable.windows_between(after, before.min(after + SEEN))
-    }
-}
-
-/// A series that was not there for this long is no more expected.
-const SEEN: Duration = Duration::from_secs(7 * 86_400);
-
-/// One observation for each window that was due from the first sample on. A window without a sample is absent, or zero
-/// where the metric says so: the store does not tell an empty answer from a missed tick.
-fn observations(data: &SeriesData, settings: &Settings, schedule: &Schedule) -> Vec<Observation> {
-    let column = |name: &str| data.columns.get(name);
-    let at = |name: &str, i: usize| column(name)?.get(i)?.as_ref().and_then(FieldValue::as_f64);
-    let step = settings.interval.unwrap_or_default();
-    let mut all: Vec<Observation> = Vec::with_capacity(data.times.len());
-    for (i, start) in data.times.iter().enumerate() {
-        let Some(value) = at("value", i) else { continue };
-        if let Some(before) = all.last().map(|observation| observation.window) {
-            all.extend(schedule.gap(before.end, *start).map(|window| absent(window, settings)));
+/// Judges everything the plan names; gives what each series would have sent, and where the replay began.
+pub(super) async fn judge(
+    config: &Config,
+    settings: &Arc<Settings>,
+    history: &History,
+    plan: &Plan,
+) -> Result<(Vec<(SeriesKey, BacktestReport)>, Timestamp), CommandError> {
+    let broken = |_| CommandError::new("the calendar of the configuration cannot be read");
+    let calendar = Arc::new(Calendar::from_config(config.calendar()).map_err(broken)?);
+    let mut replay = Backtest::new(Arc::clone(settings), calendar, plan.asked.start);
+    let mut begin = plan.asked.start;
+    for slice in &plan.slices {
+        for tick in history.ticks(*slice).await? {
+            begin = begin.min(tick.window.start);
+            replay.tick(&tick);
         }
-        let parts = at("numerator", i).zip(at("denominator", i));
-        let ratio = parts.map(|(numerator, denominator)| Ratio { numerator, denominator });
-        all.push(observation(Window::new(*start, step), Observed::Value { value, ratio }));
     }
-    if let Some(last) = all.last().map(|observation| observation.window) {
-        all.extend(schedule.gap(last.end, schedule.until).map(|window| absent(window, settings)));
-    }
-    all
-}
-
-fn absent(window: Window, settings: &Settings) -> Observation {
-    match settings.missing {
-        MissingSetting::Zero => observation(window, Observed::Value { value: 0.0, ratio: None }),
-        MissingSetting::Null => observation(window, Observed::Absent),
-    }
-}
-
-fn observation(window: Window, value: Observed) -> Observation {
-    Observation { window, origin: Origin::Live, revision: 0, value }
+    Ok((replay.finish(), begin))
 }
 
 fn found(alert: &BacktestAlert, language: Language, zone: Tz) -> AlertFound {
