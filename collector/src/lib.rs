@@ -29,6 +29,6 @@ pub use once::{OnceReport, probe, sample_once};
 pub use rows::{Mapped, map_rows};
 pub use schedule::{ScheduleError, Timetable};
 pub use source::{Cell, Persistence, ProbeReport, Rows, SampleRequest, Source, SourceError};
-pub use sources::{Query, SourceConfig};
+pub use sources::{Query, SourceConfig, path_keys};
 pub use spec::{SamplerSpec, Schedule, ValueSpec};
 pub use validate::{Problem, validate_sampler, validate_source};

@@ -35,8 +35,10 @@ pub fn validate_source(source: &SourceConfig) -> Vec<Problem> {
 /// `timeout`, `labels`, `static_labels`, `values`, `max_rows`. Without its source the fit of source and query is not
 /// checked.
 pub fn validate_sampler(spec: &SamplerSpec, source: Option<&SourceConfig>) -> Vec<Problem> {
-    let mut problems = match source.and_then(|source| crate::sources::validate_fit(&spec.query, source)) {
-        Some(misfit) => vec![misfit],
+    let mut problems = match source.map(|source| (crate::sources::validate_fit(&spec.query, source), source))
+    {
+        Some((Some(misfit), _)) => vec![misfit],
+        Some((None, source)) => source.as_type().validate_query(&spec.query),
         None => spec.query.as_type().validate(),
     };
     if let Err(error) = Timetable::new(&spec.schedule, spec.timezone) {

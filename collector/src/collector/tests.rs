@@ -12,7 +12,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{ApplyError, Collector, CollectorConfig};
 use crate::sources::http::HttpQuery;
-use crate::sources::sql::SqliteConfig;
+use crate::sources::sqlite::SqliteConfig;
 use crate::testing::{shown, spec, until};
 use crate::{CollectorMetrics, Query, SamplerHealth, SamplerSpec, Schedule, SourceConfig};
 

@@ -4,7 +4,6 @@
 //! Credentials go to the configured origin only and never into a message.
 
 mod answer;
-mod certificate;
 mod check;
 mod client;
 mod config;
@@ -31,6 +30,7 @@ use check::{validate, validate_query};
 pub use config::{BasicAuth, CsvExtract, HttpConfig, HttpMethod, HttpQuery, JsonExtract, TlsConfig};
 pub use json_path::JsonPathText;
 
+use super::secret::redact;
 use super::{QueryType, SourceType, wrong_query};
 use crate::params::zone;
 use crate::text::shown;
@@ -246,10 +246,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     parts.join(": ")
-}
-
-/// Takes secrets out of what a server sent back.
-fn redact(message: String, secrets: &[String]) -> String {
-    let worth = secrets.iter().filter(|secret| secret.len() >= 4);
-    worth.fold(message, |message, secret| message.replace(secret.as_str(), "<secret>"))
 }

@@ -10,15 +10,18 @@ use serde::{Deserialize, Serialize};
 use crate::validate::Problem;
 use crate::{Source, SourceError};
 
+mod certificate;
 pub mod http;
+mod secret;
 pub mod sql;
+pub mod sqlite;
 
 /// A source of the section `sources`, keyed by its type: `shop: {sqlite: {path: shop.db}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceConfig {
     /// A SQLite file, opened read-only.
-    Sqlite(sql::SqliteConfig),
+    Sqlite(sqlite::SqliteConfig),
     /// An HTTP API.
     Http(Box<http::HttpConfig>),
 }
@@ -80,6 +83,12 @@ pub(crate) trait SourceType {
     /// Finds what a schema cannot see. Paths begin with the type's name.
     fn validate(&self) -> Vec<Problem>;
 
+    /// Finds what is wrong with a query of its language: where that differs from type to type, more than the language
+    /// knows of itself.
+    fn validate_query(&self, query: &Query) -> Vec<Problem> {
+        query.as_type().validate()
+    }
+
     /// Makes the source ready. Nothing is connected yet; certificates and such may be read.
     ///
     /// # Errors
@@ -87,7 +96,7 @@ pub(crate) trait SourceType {
     fn build(&self) -> Result<Box<dyn Source>, String>;
 }
 
-/// What a query language can do. Implemented in the file of the source type that brings it.
+/// What a query language can do. Implemented in the file of the source type that brings it, `sql` in `sql.rs`.
 pub(crate) trait QueryType {
     /// The language's name in the configuration: the variant in snake case.
     fn language(&self) -> &'static str;
@@ -97,6 +106,21 @@ pub(crate) trait QueryType {
 
     /// Whether it speaks of its window; a snapshot does not.
     fn asks_for_window(&self) -> bool;
+}
+
+/// Keys of sources that name files or folders, as type and key (`sqlite`, `path`); those that end in `_file` are left
+/// out, they are known by their names. A key says so itself, in its type: `#[schemars(extend("format" = "path"))]`.
+pub fn path_keys() -> Vec<(String, String)> {
+    let schema = schemars::schema_for!(SourceConfig).to_value();
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let types = variants.filter_map(|variant| variant["properties"].as_object()).flatten();
+    let paths = types.flat_map(|(kind, section)| {
+        let pointer = section["$ref"].as_str().unwrap_or_default().trim_start_matches('#');
+        let keys = schema.pointer(pointer).and_then(|section| section["properties"].as_object());
+        let paths = keys.into_iter().flatten().filter(|(_, key)| key["format"] == "path");
+        paths.map(|(key, _)| (kind.clone(), key.clone())).collect::<Vec<_>>()
+    });
+    paths.collect()
 }
 
 /// Checks that the source takes the query.
@@ -130,6 +154,11 @@ mod tests {
         for (query, language) in [(json!({"sql": "SELECT 1"}), "sql"), (json!({"http": {}}), "http")] {
             assert_eq!(serde_json::from_value::<Query>(query).unwrap().language(), language);
         }
+    }
+
+    #[test]
+    fn keys_that_are_paths_say_so() {
+        assert_eq!(path_keys(), [("sqlite".to_owned(), "path".to_owned())]);
     }
 
     #[test]

@@ -40,8 +40,10 @@ pub(crate) fn resolve(root: &mut Node, folder: &Path, hash: &mut Sha256) -> Vec<
 fn file_paths(root: &Node) -> Vec<Vec<String>> {
     let mut found = vec![vec!["data_dir".to_owned()]];
     if let Some(sources) = root.get("sources") {
+        let keys = collector::path_keys();
         for (name, _) in sources.entries() {
-            found.push(["sources", &name.text, "sqlite", "path"].map(str::to_owned).to_vec());
+            let path = |(kind, key)| ["sources", &name.text, kind, key].map(str::to_owned).to_vec();
+            found.extend(keys.iter().map(|(kind, key)| path((kind.as_str(), key.as_str()))));
         }
     }
     collect(root, &mut Vec::new(), &mut found);

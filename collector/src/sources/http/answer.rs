@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use super::{certificate, chain};
+use super::chain;
+use crate::sources::certificate;
 use crate::text::shown;
 use crate::{Persistence, SourceError};
 

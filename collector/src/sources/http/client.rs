@@ -1,6 +1,5 @@
 //! The HTTP client of a source, and who it says it is.
 
-use model::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Proxy};
@@ -8,11 +7,10 @@ use url::Url;
 
 use super::HttpConfig;
 use crate::SourceError;
+use crate::sources::secret;
 
 /// More redirects than this are an error.
 const MAX_REDIRECTS: usize = 5;
-/// A longer secret file is an error.
-const MAX_SECRET_BYTES: usize = 64 << 10;
 
 /// Makes the client. Reads the certificate file.
 pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
@@ -67,13 +65,15 @@ pub(super) async fn headers(config: &HttpConfig) -> Result<(HeaderMap, Vec<Strin
         insert(&mut headers, name, value.expose())?;
         secrets.push(value.expose().to_owned());
     }
-    if let Some(token) = secret(config.bearer_token.as_ref(), config.bearer_token_file.as_deref()).await? {
+    if let Some(token) =
+        secret::read(config.bearer_token.as_ref(), config.bearer_token_file.as_deref()).await?
+    {
         insert(&mut headers, AUTHORIZATION.as_str(), &format!("Bearer {token}"))?;
         secrets.push(token);
     }
     if let Some(auth) = &config.basic_auth {
         let password =
-            secret(auth.password.as_ref(), auth.password_file.as_deref()).await?.unwrap_or_default();
+            secret::read(auth.password.as_ref(), auth.password_file.as_deref()).await?.unwrap_or_default();
         let pair = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,
             format!("{}:{password}", auth.username),
@@ -94,21 +94,4 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result
     value.set_sensitive(true);
     headers.insert(key, value);
     Ok(())
-}
-
-async fn secret(direct: Option<&Secret>, file: Option<&str>) -> Result<Option<String>, SourceError> {
-    match (direct, file) {
-        (Some(secret), _) => Ok(Some(secret.expose().to_owned())),
-        (None, None) => Ok(None),
-        (None, Some(file)) => {
-            let text = tokio::fs::read_to_string(file)
-                .await
-                .map_err(|e| SourceError::permanent(format!("cannot read the secret file {file}: {e}")))?;
-            if text.len() > MAX_SECRET_BYTES {
-                let message = format!("secret file {file} is larger than {MAX_SECRET_BYTES} bytes");
-                return Err(SourceError::permanent(message));
-            }
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-    }
 }

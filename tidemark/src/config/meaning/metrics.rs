@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono_tz::Tz;
-use collector::{Query, SourceConfig};
+use collector::SourceConfig;
 use detector::algorithms::ALGORITHMS;
 use detector::settings::Kind;
 use model::check_metric_name;
@@ -195,20 +195,14 @@ impl Entry<'_> {
             let message = "`timeout` is not shorter than the interval: a slow answer costs the next tick";
             checker.warning(&self.at(&["timeout"]), message);
         }
-        if metric.delay.0.is_zero() && step < std::time::Duration::from_secs(60) && self.asks_for_window() {
+        if metric.delay.0.is_zero()
+            && step < std::time::Duration::from_secs(60)
+            && metric.query.asks_for_window()
+        {
             let message = "windows this short need a `delay`: rows written after the window's end are missed";
             checker.warning(&self.at(&["interval"]), message);
         }
         true
-    }
-
-    /// Whether the query speaks of its window; a snapshot does not.
-    fn asks_for_window(&self) -> bool {
-        match &self.metric.query {
-            Query::Sql(sql) => sql.contains(":end") || sql.contains(":start"),
-            Query::Http(_) => serde_json::to_string(&self.metric.query)
-                .is_ok_and(|text| text.contains("{{ end") || text.contains("{{ start")),
-        }
     }
 
     fn check_rate(&self, checker: &mut Checker<'_>) {

@@ -16,8 +16,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement};
 
-use super::statement::{MAX_BYTES, parameter, unknown_parameter};
 use crate::params::{Form, civil_text};
+use crate::sources::sql::{Answer, MAX_BYTES, MAX_COLUMNS, parameter, unknown_parameter};
 use crate::text::shown;
 use crate::{Cell, Rows, SourceError};
 
@@ -27,12 +27,6 @@ const STEPS: i32 = 1_000;
 const BUSY: Duration = Duration::from_millis(500);
 /// The longest text or blob SQLite itself makes.
 const MAX_VALUE_BYTES: i32 = 16 << 20;
-/// A longer cell is an error.
-const MAX_CELL_BYTES: usize = 64 << 10;
-/// Text of all cells together; more is an error.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// More columns are an error.
-const MAX_COLUMNS: i32 = 256;
 
 /// Set to end a query.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +63,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, SourceError> {
     let limits = [
         (Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_BYTES as i32),
-        (Limit::SQLITE_LIMIT_COLUMN, MAX_COLUMNS),
+        (Limit::SQLITE_LIMIT_COLUMN, MAX_COLUMNS as i32),
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, 200),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
@@ -119,24 +113,12 @@ pub(super) fn run(
     }
     bind(&mut statement, job, path)?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let mut answer = Rows { columns, rows: Vec::new() };
-    let mut bytes = 0;
+    let mut answer = Answer::new(columns, job.max_rows)?;
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(describe)? {
-        if answer.rows.len() == job.max_rows {
-            return Err(SourceError::invalid(format!(
-                "more than {} rows: aggregate in the query or raise max_rows",
-                job.max_rows
-            )));
-        }
-        let place =
-            |at: usize| format!("column `{}`, row {}", shown(&answer.columns[at], 60), answer.rows.len() + 1);
-        let cells = (0..answer.columns.len())
-            .map(|at| cell(row.get_ref(at).map_err(describe)?, || place(at), &mut bytes))
-            .collect::<Result<Vec<_>, SourceError>>()?;
-        answer.rows.push(cells);
+        answer.push(|at| cell(row.get_ref(at).map_err(|e| e.to_string())?))?;
     }
-    Ok(answer)
+    Ok(answer.finish())
 }
 
 fn bind(statement: &mut Statement<'_>, job: &Job, path: &Path) -> Result<(), SourceError> {
@@ -154,30 +136,16 @@ fn bind(statement: &mut Statement<'_>, job: &Job, path: &Path) -> Result<(), Sou
     Ok(())
 }
 
-fn cell(value: ValueRef<'_>, place: impl Fn() -> String, bytes: &mut usize) -> Result<Cell, SourceError> {
-    let text = match value {
-        ValueRef::Null => return Ok(Cell::Null),
-        ValueRef::Integer(number) => return Ok(Cell::Int(number)),
-        ValueRef::Real(number) => return Ok(Cell::Float(number)),
-        ValueRef::Text(text) => text,
-        ValueRef::Blob(_) => {
-            return Err(SourceError::invalid(format!("{}: a blob is neither number nor label", place())));
-        }
-    };
-    *bytes += text.len();
-    if text.len() > MAX_CELL_BYTES {
-        let size = text.len();
-        return Err(SourceError::invalid(format!(
-            "{}: a text of {size} bytes, more than {MAX_CELL_BYTES}",
-            place()
-        )));
-    }
-    if *bytes > MAX_ANSWER_BYTES {
-        return Err(SourceError::invalid(format!("answer holds more than {MAX_ANSWER_BYTES} bytes of text")));
-    }
-    match std::str::from_utf8(text) {
-        Ok(text) => Ok(Cell::Text(text.to_owned())),
-        Err(_) => Err(SourceError::invalid(format!("{}: text is not UTF-8", place()))),
+fn cell(value: ValueRef<'_>) -> Result<Cell, String> {
+    match value {
+        ValueRef::Null => Ok(Cell::Null),
+        ValueRef::Integer(number) => Ok(Cell::Int(number)),
+        ValueRef::Real(number) => Ok(Cell::Float(number)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Ok(Cell::Text(text.to_owned())),
+            Err(_) => Err("text is not UTF-8".to_owned()),
+        },
+        ValueRef::Blob(_) => Err("a blob is neither number nor label".to_owned()),
     }
 }
 

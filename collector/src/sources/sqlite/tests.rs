@@ -143,12 +143,12 @@ async fn nothing_but_reading_is_allowed_and_errors_name_their_place() {
         messages.push(shop.error(sql).await);
     }
     insta::assert_snapshot!(messages.join("\n"), @r#"
-        Error Permanent: statement begins with `INSERT`: only SELECT and WITH are run
+        Error Permanent: statement begins with `INSERT`: only SELECT, WITH and VALUES are run
         Error Permanent: /shop.db: not authorized: only reading is allowed
-        Error Permanent: statement begins with `ATTACH`: only SELECT and WITH are run
+        Error Permanent: statement begins with `ATTACH`: only SELECT, WITH and VALUES are run
         Error Permanent: /shop.db: not authorized to use function: load_extension in SELECT load_extension('evil') at offset 7
         Error Permanent: /shop.db: not authorized: only reading is allowed
-        Error Permanent: statement begins with `PRAGMA`: only SELECT and WITH are run
+        Error Permanent: statement begins with `PRAGMA`: only SELECT, WITH and VALUES are run
         Error Permanent: there is a second statement after `;`: write one
         Error Permanent: /shop.db: no such column: no in SELECT no FROM orders at offset 7
         Error Permanent: /shop.db: no such table: nowhere
@@ -254,7 +254,7 @@ async fn a_missing_locked_or_foreign_file_says_so_and_a_replaced_one_is_opened_a
 #[test]
 fn a_wrong_section_says_what_is_wrong() {
     let wrong = SqliteConfig { path: " ".into(), timezone: Some("Mars/Olympus".into()), max_concurrent: 0 };
-    let shown: Vec<String> = super::SourceType::validate(&wrong)
+    let shown: Vec<String> = crate::sources::SourceType::validate(&wrong)
         .iter()
         .map(|problem| format!("{}: {}", problem.path.join("."), problem.message))
         .collect();

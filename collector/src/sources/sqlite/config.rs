@@ -1,4 +1,4 @@
-//! Configuration of SQL sources.
+//! Configuration of SQLite sources.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct SqliteConfig {
     /// Path of the file, relative to the configuration file; opened read-only.
+    #[schemars(extend("format" = "path"))]
     pub path: String,
     /// Zone in which its text columns are written, and so of `:start_text`; default UTC.
     #[serde(default)]
