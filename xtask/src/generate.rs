@@ -1,10 +1,10 @@
-//! Documents generated from the binary, so that they say what it does.
+//! What is generated: documents from the binary, so that they say what it does, and Grafana's files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::diff::diff;
-use crate::{cli_doc, config_doc};
+use crate::{cli_doc, config_doc, grafana};
 
 /// A document: its path in the checkout and its text.
 struct Document {
@@ -49,11 +49,13 @@ fn documents() -> Result<Vec<Document>, String> {
         args.push("--help");
         said(&binary, &args)
     };
-    Ok(vec![
+    let mut documents = vec![
         Document { path: "docs/tidemark.schema.json", text: with_newline(schema_text) },
         Document { path: "docs/configuration.md", text: config_doc::render(&schema) },
         Document { path: "docs/cli.md", text: cli_doc::render(&help)? },
-    ])
+    ];
+    documents.extend(grafana::files()?.into_iter().map(|(path, text)| Document { path, text }));
+    Ok(documents)
 }
 
 /// Builds the binary and says where it is.

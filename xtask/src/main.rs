@@ -1,13 +1,14 @@
 //! Tasks of the repository that are no part of the product: generated documents, and checks the compiler does not make.
 //!
 //! `cargo xtask check-deps` reads `cargo metadata` and fails when a crate depends on one it must not know.
-//! `cargo xtask generate [--check]` writes what is generated from the binary, or fails when it is not up to date.
+//! `cargo xtask generate [--check]` writes what is generated from the binary and Grafana's dashboards, or fails when it is not up to date.
 
 mod cli_doc;
 mod config_doc;
 mod deps;
 mod diff;
 mod generate;
+mod grafana;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask <task>
   check-deps         fail when a crate depends on one it must not know
-  generate           write docs/tidemark.schema.json, docs/configuration.md and docs/cli.md
+  generate           write docs/tidemark.schema.json, docs/configuration.md, docs/cli.md and what is in grafana/
   generate --check   fail, showing the difference, when one of them is not up to date";
 
 fn main() -> ExitCode {
