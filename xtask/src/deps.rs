@@ -103,7 +103,7 @@ mod tests {
         crate `model` depends on `queue`: it may know none of the workspace
         crate `detector` depends on `queue`: it may know only model
         crate `detector` depends on `tsdb`: it may know only model
-        crate `tsdb` depends on `detector`: it may know only model, queue
+        crate `tsdb` depends on `detector`: it may know only model, queue, components
         crate `extra` has no rule: say in xtask/src/deps.rs which crates it may know
         ");
     }

@@ -14,8 +14,16 @@ struct Document {
 
 /// Writes every document.
 pub(crate) fn write() -> Result<String, String> {
-    let documents = documents()?;
-    for document in &documents {
+    save(&documents()?)
+}
+
+/// Writes only Grafana's files, which need no build of the binary.
+pub(crate) fn write_grafana() -> Result<String, String> {
+    save(&grafana_documents()?)
+}
+
+fn save(documents: &[Document]) -> Result<String, String> {
+    for document in documents {
         let path = crate::root().join(document.path);
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         let written = written.and_then(|()| std::fs::write(&path, &document.text));
@@ -54,8 +62,12 @@ fn documents() -> Result<Vec<Document>, String> {
         Document { path: "docs/configuration.md", text: config_doc::render(&schema) },
         Document { path: "docs/cli.md", text: cli_doc::render(&help)? },
     ];
-    documents.extend(grafana::files()?.into_iter().map(|(path, text)| Document { path, text }));
+    documents.extend(grafana_documents()?);
     Ok(documents)
+}
+
+fn grafana_documents() -> Result<Vec<Document>, String> {
+    Ok(grafana::files()?.into_iter().map(|(path, text)| Document { path, text }).collect())
 }
 
 /// Builds the binary and says where it is.

@@ -17,6 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask <task>
   check-deps         fail when a crate depends on one it must not know
   generate           write docs/tidemark.schema.json, docs/configuration.md, docs/cli.md and what is in grafana/
+  generate grafana   write only what is in grafana/, which needs no build of the binary
   generate --check   fail, showing the difference, when one of them is not up to date";
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["check-deps"] => deps::check(),
         ["generate"] => generate::write(),
+        ["generate", "grafana"] => generate::write_grafana(),
         ["generate", "--check"] => generate::check(),
         _ => {
             eprintln!("{USAGE}");

@@ -139,9 +139,17 @@ fn band_lines() -> Vec<Override> {
 }
 
 fn deviation() -> Panel {
-    let target = Target::over_time("A", "verdict").fold(Fold::Mean, "deviation_pct", "deviation");
+    // The state is there in a missing window too: with it in the answer, such a window is an empty value, a gap.
+    let target = Target::over_time("A", "verdict").fold(Fold::Mean, "deviation_pct", "deviation").fold(
+        Fold::Max,
+        "state",
+        "state",
+    );
     let percent = FieldDefaults { unit: Some("percent"), ..style::lines() };
-    Panel::new("Deviation from what was expected", style::timeseries(), percent).target(by_label(target))
+    let nowhere = json!({"legend": true, "tooltip": true, "viz": true});
+    Panel::new("Deviation from what was expected", style::timeseries(), percent)
+        .target(by_label(target).called("$tag_metric $tag_$label $col"))
+        .overrides([Override::matching("/ state$/").set("custom.hideFrom", nowhere)])
 }
 
 fn score() -> Panel {

@@ -228,6 +228,12 @@ impl Override {
         Self { matcher, properties: Vec::new() }
     }
 
+    /// For the fields whose names match.
+    pub(super) const fn matching(pattern: &'static str) -> Self {
+        let matcher = Matcher { id: "byRegexp", options: pattern };
+        Self { matcher, properties: Vec::new() }
+    }
+
     pub(super) fn set(mut self, id: &'static str, value: impl Into<serde_json::Value>) -> Self {
         self.properties.push(Property { id, value: value.into() });
         self

@@ -50,5 +50,22 @@ fn every_variable_that_is_used_is_there() {
 fn no_secret_is_written_down() {
     let files = files().expect("files");
     let (_, yaml) = files.iter().find(|(path, _)| path.contains("datasources")).expect("data source");
-    insta::assert_snapshot!(yaml.split_once("datasources:\n").expect("head").1, @"");
+    insta::assert_snapshot!(yaml.split_once("datasources:\n").expect("head").1, @"
+      - name: Tidemark
+        uid: tidemark
+        type: influxdb
+        access: proxy
+        url: $TIDEMARK_INFLUXDB_URL
+        # Grafana 9 reads the first, later ones the second.
+        database: tidemark
+        jsonData:
+          dbName: tidemark
+          version: InfluxQL
+          httpMode: GET
+          timeInterval: 1m
+          httpHeaderName1: Authorization
+        secureJsonData:
+          httpHeaderValue1: Token $TIDEMARK_INFLUXDB_TOKEN
+        editable: false
+    ");
 }
