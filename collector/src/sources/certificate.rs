@@ -19,6 +19,26 @@ pub(super) fn disbelief(error: &(dyn Error + 'static)) -> Option<String> {
     None
 }
 
+/// The name a certificate is for, when nothing is wrong with it but that this is not the server's.
+pub(super) fn other_name(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let invalid = tls_error(error);
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            presented,
+            ..
+        })) = invalid
+        {
+            let name = |text: &String| {
+                Some(text.strip_prefix("DnsName(\"")?.strip_suffix("\")")?.replace('*', "any"))
+            };
+            return presented.iter().find_map(name);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// The error of the TLS library, by itself or within I/O errors, which do not name what they carry as their source.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {

@@ -12,6 +12,7 @@ use crate::{Source, SourceError};
 
 mod certificate;
 pub mod http;
+pub mod mysql;
 mod secret;
 pub mod sql;
 pub mod sqlite;
@@ -22,6 +23,8 @@ pub mod sqlite;
 pub enum SourceConfig {
     /// A SQLite file, opened read-only.
     Sqlite(sqlite::SqliteConfig),
+    /// A MySQL or MariaDB database.
+    Mysql(Box<mysql::MysqlConfig>),
     /// An HTTP API.
     Http(Box<http::HttpConfig>),
 }
@@ -31,6 +34,7 @@ impl SourceConfig {
     pub(crate) fn as_type(&self) -> &dyn SourceType {
         match self {
             Self::Sqlite(config) => config,
+            Self::Mysql(config) => &**config,
             Self::Http(config) => &**config,
         }
     }
@@ -146,6 +150,11 @@ mod tests {
         for (source, kind, takes) in [
             (json!({"sqlite": {"path": "shop.db"}}), "sqlite", "sql"),
             (json!({"http": {"url": "http://x"}}), "http", "http"),
+            (
+                json!({"mysql": {"host": "db", "database": "shop", "user": "reader", "tls": {"mode": "disable"}}}),
+                "mysql",
+                "sql",
+            ),
         ] {
             let source: SourceConfig = serde_json::from_value(source).unwrap();
             assert_eq!((source.kind(), source.as_type().language()), (kind, takes));

@@ -14,8 +14,10 @@ mod tls;
 
 pub(super) use answer::{Answer, MAX_COLUMNS};
 pub(super) use dialect::Dialect;
+pub(super) use lexer::{Lexer, Token};
 pub(super) use section::{Section, Server, timeouts};
 pub(super) use statement::{MAX_BYTES, Rendered, Statement, parameter, unknown_parameter};
+pub(super) use tls::install_ring;
 pub use tls::{DatabaseTls, TlsMode};
 
 use super::QueryType;

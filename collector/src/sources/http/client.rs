@@ -8,16 +8,14 @@ use url::Url;
 use super::HttpConfig;
 use crate::SourceError;
 use crate::sources::secret;
+use crate::sources::sql::install_ring;
 
 /// More redirects than this are an error.
 const MAX_REDIRECTS: usize = 5;
 
 /// Makes the client. Reads the certificate file.
 pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing a race means that another one is installed: as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+    install_ring();
     let mut builder = Client::builder()
         .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")))
         .redirect(same_origin_redirects())

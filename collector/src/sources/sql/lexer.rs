@@ -6,7 +6,7 @@ use super::dialect::Dialect;
 
 /// What a part of a statement is. White space is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A word outside of quotes.
     Word,
     /// Something to bind: `:start`, or what the database itself takes for a parameter.
@@ -20,14 +20,15 @@ pub(super) enum Token {
 }
 
 /// The parts of a statement, in order, each with its place in bytes. Ends after an error.
-pub(super) struct Lexer<'s> {
+pub(crate) struct Lexer<'s> {
     sql: &'s str,
     at: usize,
     dialect: &'s Dialect,
 }
 
 impl<'s> Lexer<'s> {
-    pub(super) fn new(sql: &'s str, dialect: &'s Dialect) -> Self {
+    /// Begins at the statement's start.
+    pub(crate) fn new(sql: &'s str, dialect: &'s Dialect) -> Self {
         Self { sql, at: 0, dialect }
     }
 }

@@ -114,19 +114,38 @@ impl DatabaseTls {
 
     fn roots(&self) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
-        let Some(file) = &self.ca_file else {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                return Err("this machine has no certificate authorities: name the server's in tls.ca_file"
-                    .to_owned());
-            }
-            return Ok(roots);
-        };
-        for certificate in certificates("ca_file", file)? {
-            roots.add(certificate).map_err(|e| format!("ca_file {file}: {e}"))?;
+        let place = self.ca_file.as_deref().unwrap_or("the system's authorities");
+        for certificate in self.authorities()? {
+            roots.add(certificate).map_err(|e| format!("ca_file {place}: {e}"))?;
         }
         Ok(roots)
+    }
+
+    /// The certificate authorities that are believed, at least one: those of `ca_file`, without it the system's, as far
+    /// as they can be used.
+    ///
+    /// # Errors
+    /// When there is none, or the file cannot be read.
+    pub(crate) fn authorities(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        if let Some(file) = &self.ca_file {
+            return certificates("ca_file", file);
+        }
+        let mut found = rustls_native_certs::load_native_certs().certs;
+        found.retain(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok());
+        if found.is_empty() {
+            return Err(
+                "this machine has no certificate authorities: name the server's in tls.ca_file".to_owned()
+            );
+        }
+        Ok(found)
+    }
+}
+
+/// Makes ring what TLS is done with by libraries that ask for no other.
+pub(crate) fn install_ring() {
+    if CryptoProvider::get_default().is_none() {
+        // Losing a race means that another one is installed: as good.
+        let _ = ring::default_provider().install_default();
     }
 }
 
