@@ -44,6 +44,8 @@ fn a_drop_is_told_once_by_every_channel_and_so_is_its_end() {
     let metrics = support::get(&address, "/metrics").unwrap();
     assert!(metrics.contains("tidemark_sampler_ticks_total"), "{metrics}");
 
+    let ready = support::tidemark(dir.path(), &["ready"]);
+    assert!(ready.status.success() && ready.stdout.starts_with(b"ready: "), "{ready:?}");
     running.signal("TERM");
     assert!(running.wait().success(), "{}", running.said());
 }

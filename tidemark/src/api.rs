@@ -23,6 +23,8 @@ pub(crate) const METRICS: &str = "/api/v1/metrics";
 pub(crate) const ALERTS: &str = "/api/v1/alerts";
 /// Path of stored samples.
 pub(crate) const SERIES: &str = "/api/v1/series";
+/// Path of readiness.
+pub(crate) const READYZ: &str = "/readyz";
 /// Path of reload.
 pub(crate) const RELOAD: &str = "/api/v1/reload";
 /// Path of a receiver's test.
@@ -214,6 +216,27 @@ impl From<SeriesPoints> for SeriesData {
             columns: points.columns.into_iter().map(column).collect(),
         }
     }
+}
+
+/// What `/readyz` answers: 200 when every part works, else 503.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Readiness {
+    /// Whether every part works.
+    pub(crate) ready: bool,
+    /// The parts.
+    pub(crate) parts: Vec<PartReadiness>,
+}
+
+/// Whether a part works.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PartReadiness {
+    /// Which.
+    pub(crate) part: String,
+    /// Whether it works.
+    pub(crate) ready: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) detail: String,
 }
 
 /// The configuration was read again.

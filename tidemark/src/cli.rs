@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Sample(SampleArgs),
     /// Tell the running process to read its configuration again.
     Reload,
+    /// Say whether the running process is ready; exit code 0 when it is, 1 when not. For health checks.
+    Ready,
     /// Replay stored history through the engine: what would have been sent.
     Backtest(BacktestArgs),
     /// Judge CSV files.

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::api::{ErrorAnswer, ReloadRefused};
+use crate::api::{ErrorAnswer, READYZ, Readiness, ReloadRefused};
 use crate::commands::CommandError;
 use crate::runtime::process::{ProcessNote, read_note};
 
@@ -100,6 +100,20 @@ impl Client {
     ) -> Result<T, ClientError> {
         let url = self.url(path).map_err(ClientError::Failed)?;
         self.ask(self.http.request(Method::POST, url).json(body)).await
+    }
+
+    /// How ready the process is; a process that is not ready answers too.
+    ///
+    /// # Errors
+    /// When it cannot be reached in time or answers rubbish.
+    pub(crate) async fn readiness(&self) -> Result<Readiness, CommandError> {
+        let pid = self.note.pid;
+        let failed = |what: &str, error: reqwest::Error| {
+            CommandError::because(format!("process {pid} {what}"), error.without_url())
+        };
+        let request = self.http.get(self.url(READYZ)?).bearer_auth(&self.note.token);
+        let answer = request.send().await.map_err(|error| failed("cannot be reached", error))?;
+        answer.json().await.map_err(|error| failed("does not say whether it is ready", error))
     }
 
     fn url(&self, path: &str) -> Result<url::Url, CommandError> {

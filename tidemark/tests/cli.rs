@@ -118,6 +118,14 @@ fn other_commands_refuse_a_bad_configuration_with_78_and_every_mistake() {
 }
 
 #[test]
+fn ready_fails_without_a_process() {
+    let dir = initialised();
+    let ready = tidemark(dir.path(), &["ready"]);
+    assert_eq!(ready.status.code(), Some(1));
+    assert!(err(&ready).contains("no tidemark runs on"), "{}", err(&ready));
+}
+
+#[test]
 fn sample_shows_what_a_sampling_returns_and_stores_nothing() {
     let dir = initialised();
     let args = ["sample", "revenue", "--once", "--at", "2026-01-01T12:00:00Z", "-o", "json"];

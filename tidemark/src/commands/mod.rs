@@ -11,6 +11,7 @@ mod init;
 mod metrics;
 mod notify;
 mod offline;
+mod ready;
 mod reload;
 mod run;
 mod sample;
@@ -169,6 +170,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
         Command::Check(args) => check::run(context, args),
         Command::Sample(args) => sample::run(context, args),
         Command::Reload => reload::run(context),
+        Command::Ready => ready::run(context),
         Command::Backtest(args) => backtest::run(context, args),
         Command::Notify(command) => notify::run(context, command),
         Command::Explain(args) => alerts::explain(context, args),

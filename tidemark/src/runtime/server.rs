@@ -11,13 +11,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use model::Secret;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::console_backend::ConsoleBackend;
 use super::guard::{Guard, guard};
 use super::{Parts, control, telemetry};
+use crate::api::{PartReadiness, READYZ, Readiness};
 
 /// Largest request body.
 const BODY_LIMIT: usize = 1 << 20;
@@ -47,7 +47,7 @@ pub(super) fn app(
     let metrics = get(move |State(parts): State<Arc<Parts>>| async move { metrics_page(&registry, &parts) });
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness))
+        .route(READYZ, get(readiness))
         .route("/metrics", metrics)
         .merge(control::routes())
         .with_state(parts)
@@ -84,21 +84,6 @@ pub(super) async fn serve(listener: TcpListener, app: Router, closing: Cancellat
 fn metrics_page(registry: &Registry, parts: &Parts) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], telemetry::page(registry, parts)).into_response()
-}
-
-/// What `/readyz` answers: 200 when every part works, else 503.
-#[derive(Debug, Serialize)]
-struct Readiness {
-    ready: bool,
-    parts: Vec<PartReadiness>,
-}
-
-#[derive(Debug, Serialize)]
-struct PartReadiness {
-    part: String,
-    ready: bool,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
 }
 
 async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
