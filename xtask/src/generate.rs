@@ -70,9 +70,10 @@ fn grafana_documents() -> Result<Vec<Document>, String> {
     Ok(grafana::files()?.into_iter().map(|(path, text)| Document { path, text }).collect())
 }
 
-/// Builds the binary and says where it is.
+/// Builds the binary and says where it is. With the tests of the whole workspace, so that dependencies have the features
+/// they have under `cargo test --workspace` and are not built a second time.
 fn build() -> Result<PathBuf, String> {
-    crate::output(crate::cargo().args(["build", "--quiet", "--package", "tidemark"]))?;
+    crate::output(crate::cargo().args(["build", "--quiet", "--workspace", "--bins", "--tests"]))?;
     let metadata = crate::metadata()?;
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
     Ok(PathBuf::from(target).join("debug").join(format!("tidemark{}", std::env::consts::EXE_SUFFIX)))
