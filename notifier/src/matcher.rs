@@ -53,6 +53,19 @@ pub struct LabelMatcher {
 }
 
 impl LabelMatcher {
+    /// The label it looks at.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The one value it wants, when it wants one.
+    pub fn equals(&self) -> Option<&str> {
+        match &self.test {
+            Test::Equal(wanted) => Some(wanted),
+            Test::NotEqual(_) | Test::Matches(_) | Test::MatchesNot(_) => None,
+        }
+    }
+
     /// Whether labels and severity fulfil it.
     pub fn matches(&self, labels: &Labels, severity: Severity) -> bool {
         let value = match labels.get(&self.name) {
@@ -60,6 +73,11 @@ impl LabelMatcher {
             None if self.name == SEVERITY_LABEL => severity.as_str(),
             None => "",
         };
+        self.accepts(value)
+    }
+
+    /// Whether a value of its label fulfils it; the empty value is an absent label.
+    pub fn accepts(&self, value: &str) -> bool {
         match &self.test {
             Test::Equal(wanted) => value == wanted,
             Test::NotEqual(wanted) => value != wanted,

@@ -10,7 +10,7 @@ use model::{
     AlertId, FieldValue, Labels, Matcher, Measurement, ReadSeries, SeriesData, SeriesQuery, StoreError,
     TimeRange, Timestamp, Transition, VerdictState,
 };
-use notifier::view::{AlertFilter, AlertState, AlertView, DeliveryView, Sentences, TransitionView};
+use notifier::view::{AlertFilter, AlertView, DeliveryView, Sentences, TransitionView};
 use notifier::{Language, NotifierError, Reader};
 
 use crate::api::{
@@ -84,11 +84,10 @@ pub(crate) fn without_metric(tags: &Labels) -> Labels {
 /// [`NotifierError`].
 pub(crate) fn alert_list(
     reader: &Reader,
-    state: Option<AlertState>,
+    filter: &AlertFilter,
     language: Language,
 ) -> Result<AlertList, NotifierError> {
-    let filter = AlertFilter { states: state.into_iter().collect(), ..AlertFilter::default() };
-    let alerts = reader.alerts(&filter)?;
+    let alerts = reader.alerts(filter)?;
     Ok(AlertList { alerts: alerts.iter().map(|alert| alert_row(alert, language)).collect() })
 }
 

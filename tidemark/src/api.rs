@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /api/v1/metrics` | [`MetricList`] |
-//! | `GET /api/v1/alerts?state=` | [`AlertList`] |
+//! | `GET /api/v1/alerts?state=&since=&limit=` | [`AlertList`] |
 //! | `GET /api/v1/alerts/{id}` | [`AlertDetail`], 404 |
 //! | `GET /api/v1/series?metric=&of=&from=&to=&last=` (RFC 3339) | [`SeriesAnswer`] |
 //! | `POST /api/v1/reload` | [`ReloadAnswer`]; 422 with [`ReloadRefused`] |

@@ -246,6 +246,25 @@ pub(crate) enum Since {
     At(Timestamp),
 }
 
+impl Since {
+    /// The instant, seen from `now`.
+    pub(crate) fn instant(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(ago) => now - ago.0,
+            Self::At(at) => at,
+        }
+    }
+}
+
+impl std::fmt::Display for Since {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ago(ago) => ago.fmt(f),
+            Self::At(at) => at.fmt(f),
+        }
+    }
+}
+
 impl std::str::FromStr for Since {
     type Err = String;
 
@@ -287,11 +306,21 @@ pub(crate) struct ExplainArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum AlertsCommand {
     /// List alerts.
-    Ls {
-        /// Only those in this state.
-        #[arg(long, value_name = "STATE")]
-        state: Option<AlertStateArg>,
-    },
+    Ls(AlertsLsArgs),
+}
+
+/// What `alerts ls` takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AlertsLsArgs {
+    /// Only those in this state.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<AlertStateArg>,
+    /// Only those that changed since: a duration such as 1d, or a time (RFC 3339).
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<Since>,
+    /// At most so many, the last changed first.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
 }
 
 /// States by which alerts can be listed.

@@ -100,9 +100,15 @@ pub(crate) fn wants_color(choice: ColorChoice, stream: &impl IsTerminal) -> bool
 /// One line under the headings, and no other.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
+/// How wide a table is where there is no terminal.
+const WIDTH: u16 = 120;
+
 /// An empty table with these headings, as wide as the terminal at most.
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
+    if !io::stdout().is_terminal() {
+        table.set_width(WIDTH);
+    }
     table
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)

@@ -305,9 +305,14 @@ impl Channel for Webhook {
     async fn probe(&self) -> Result<String, String> {
         let asking = Box::pin(self.client.head(self.url.clone()).send());
         match within(&*self.clock, self.config.timeout.0, asking).await {
-            Some(Ok(response)) => {
-                Ok(format!("{} answers ({})", self.config.host(), response.status().as_u16()))
-            }
+            // A receiver need not know HEAD (405, 501), nor let it in without a signature (401, 403).
+            Some(Ok(response)) => match (self.config.host(), response.status().as_u16()) {
+                (host, status @ (404 | 410)) => {
+                    Err(format!("{host} answers ({status}): nothing is at the path of `url`"))
+                }
+                (host, status @ (500 | 502..)) => Err(format!("{host} answers ({status})")),
+                (host, status) => Ok(format!("{host} answers ({status})")),
+            },
             Some(Err(error)) => Err(self.failure(error).detail().to_owned()),
             None => Err(format!("{} did not answer within {}", self.config.host(), self.config.timeout)),
         }

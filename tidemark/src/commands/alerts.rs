@@ -1,29 +1,37 @@
 //! `tidemark alerts ls` and `tidemark explain`.
 
 use comfy_table::Cell;
-use notifier::view::AlertState;
+use notifier::view::{AlertFilter, AlertState};
 
 use super::metrics::{series_name, state};
 use super::{CommandError, Context, offline, run};
 use crate::answers;
 use crate::api::{ALERTS, AlertDetail, AlertList, AlertRow};
-use crate::cli::{AlertStateArg, ExplainArgs};
+use crate::cli::{AlertStateArg, AlertsLsArgs, ExplainArgs};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Output, Present, number, table};
+use crate::runtime::clock::SystemClock;
 
 /// Lists alerts, from the running process or from the folder.
-pub(crate) fn ls(context: &Context, wanted: Option<AlertStateArg>) -> Result<Exit, CommandError> {
+pub(crate) fn ls(context: &Context, args: &AlertsLsArgs) -> Result<Exit, CommandError> {
     let folder = context.data_dir()?;
     let list = run::executor()?.block_on(async {
         if let Some(client) = Client::find(&folder)? {
-            let query: Vec<_> =
-                wanted.map(|wanted| ("state", wanted.as_str().to_owned())).into_iter().collect();
+            let mut query = vec![("limit", args.limit.to_string())];
+            query.extend(args.state.map(|state| ("state", state.as_str().to_owned())));
+            query.extend(args.since.map(|since| ("since", since.to_string())));
             return client.get(ALERTS, &query).await;
         }
-        let wanted = wanted.map(AlertState::from);
+        let now = model::Clock::domain_now(&SystemClock::new());
+        let filter = AlertFilter {
+            states: args.state.map(AlertState::from).into_iter().collect(),
+            since: args.since.map(|since| since.instant(now)),
+            limit: args.limit as usize,
+            ..AlertFilter::default()
+        };
         let config = context.config()?;
-        answers::alert_list(&offline::alerts(&config)?, wanted, config.language())
+        answers::alert_list(&offline::alerts(&config)?, &filter, config.language())
             .map_err(|error| CommandError::because("cannot read the alerts", error))
     })?;
     context.print::<AlertList>(&list)?;

@@ -174,7 +174,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
         Command::Backtest(args) => backtest::run(context, args),
         Command::Notify(command) => notify::run(context, command),
         Command::Explain(args) => alerts::explain(context, args),
-        Command::Alerts(AlertsCommand::Ls { state }) => alerts::ls(context, *state),
+        Command::Alerts(AlertsCommand::Ls(args)) => alerts::ls(context, args),
         Command::Metrics(MetricsCommand::Ls) => metrics::ls(context),
         Command::Completions(args) => docs::completions(context, args),
         Command::Man(args) => docs::man(context, args),

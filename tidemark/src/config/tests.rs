@@ -60,6 +60,24 @@ fn a_good_file_has_no_finding_and_yields_its_shares() {
 }
 
 #[test]
+fn a_limit_on_the_side_nobody_watches_is_told() {
+    let warned = |settings: &str| {
+        let text = format!(
+            "version: 1\nsources: {{s: {{sqlite: {{path: s.db}}}}}}\nmetrics:\n  - {{name: m, source: s, query: {{sql: 'SELECT 1 AS value'}}, interval: 1m, {settings}}}\n"
+        );
+        let mut found = super::testing::findings_of(&text);
+        found.retain(|line| line.contains("never fires"));
+        found
+    };
+    insta::assert_snapshot!(
+        warned("direction: below, threshold: {above: 3}").join("\n"),
+        @"tidemark.yaml:4:112: warning: threshold `above` never fires: `direction: below` watches the other side only"
+    );
+    assert_eq!(warned("direction: below, threshold: {below: 3}"), Vec::<String>::new());
+    assert_eq!(warned("threshold: {above: 3}"), Vec::<String>::new());
+}
+
+#[test]
 fn the_revision_is_of_the_content_and_not_of_its_form() {
     let revision = |text: &str| check(text).good.unwrap().1;
     assert_eq!(revision(GOOD), revision(&GOOD.replace("delay: 5s", "delay:    '5s'  # late rows")));

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use model::{TimeRange, Timestamp};
-use notifier::view::AlertState;
+use notifier::view::{AlertFilter, AlertState};
 use serde::Deserialize;
 
 use super::Parts;
@@ -17,6 +17,7 @@ use crate::api::{
     ALERTS, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer, NotifyTestRequest, RELOAD,
     ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer, SeriesOf,
 };
+use crate::cli::Since;
 
 type Shared = State<Arc<Parts>>;
 
@@ -65,13 +66,24 @@ async fn metrics(State(parts): Shared) -> Result<Response, Failure> {
 #[derive(Deserialize)]
 struct AlertsQuery {
     state: Option<AlertState>,
+    since: Option<String>,
+    #[serde(default)]
+    limit: usize,
 }
 
 async fn alerts(State(parts): Shared, Query(query): Query<AlertsQuery>) -> Result<Response, Failure> {
     let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
     let language = parts.config().language();
+    let since = query.since.map(|text| text.parse::<Since>()).transpose();
+    let since = since.map_err(|message| Failure(StatusCode::BAD_REQUEST, message))?;
+    let filter = AlertFilter {
+        states: query.state.into_iter().collect(),
+        since: since.map(|since| since.instant(parts.clock.domain_now())),
+        limit: query.limit,
+        ..AlertFilter::default()
+    };
     let list =
-        off_the_executor(move || answers::alert_list(&reader, query.state, language).map_err(broken)).await?;
+        off_the_executor(move || answers::alert_list(&reader, &filter, language).map_err(broken)).await?;
     Ok(Json(list).into_response())
 }
 

@@ -89,8 +89,10 @@ pub(crate) struct Running {
     _folder: process::DataFolder,
 }
 
-/// How long after `shutdown_timeout` the tasks that do not end are left behind.
-const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
+/// How long after `shutdown_timeout` tasks are left behind, and then how long the log may take to close.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(2);
+/// The part of `shutdown_timeout` that sources may take; the rest is for deliveries, the detector and the stores.
+const FOR_SOURCES: f64 = 0.25;
 
 impl Running {
     /// Where it listens.
@@ -131,29 +133,40 @@ impl Running {
         self.parts.log_dir.failed().await
     }
 
-    /// Stops everything in order.
+    /// Stops everything in order, within `shutdown_timeout` and twice [`SHUTDOWN_MARGIN`].
     pub(crate) async fn stop(self) {
-        let grace = self.parts.config().shutdown_timeout() + SHUTDOWN_MARGIN;
+        let (clock, limit) = (Arc::clone(&self.parts.clock), self.parts.config().shutdown_timeout());
+        let begun = clock.monotonic_now();
         tracing::info!("stopping: no new samples; deliveries in flight may end");
         if let Some(collector) = &self.parts.collector {
             tokio::select! {
                 () = collector.shutdown() => {}
-                () = self.parts.clock.sleep(grace) => {
+                () = clock.sleep(limit.mul_f64(FOR_SOURCES)) => {
                     tracing::warn!("a source did not answer in time; its tick is missed");
                 }
             }
         }
         self.consumers.cancel();
-        if !self.parts.tasks.ended_within(&*self.parts.clock, grace).await {
+        let left = (limit + SHUTDOWN_MARGIN).saturating_sub(clock.monotonic_now() - begun);
+        if !self.parts.tasks.ended_within(&*clock, left).await {
+            let health = self.parts.tasks.health();
+            let running: Vec<_> =
+                health.iter().filter(|(_, task)| task.running).map(|(name, _)| name).collect();
             tracing::warn!(
-                "some tasks did not end within {grace:?}; what they held is in the log and the outbox"
+                ?running,
+                "left behind after {limit:?}; what they held is in the log and the outbox, and the next start goes on"
             );
         }
         self.listener.cancel();
         let logs = self.logs.clone();
-        let closed = tokio::task::spawn_blocking(move || logs.iter().for_each(|log| log.close())).await;
-        if closed.is_err() {
-            tracing::error!("the log could not be closed in order; the next start recovers it");
+        let closing = tokio::task::spawn_blocking(move || logs.iter().for_each(|log| log.close()));
+        tokio::select! {
+            closed = closing => if closed.is_err() {
+                tracing::error!("the log could not be closed in order; the next start recovers it");
+            },
+            () = clock.sleep(SHUTDOWN_MARGIN) => {
+                tracing::error!("the disk does not let the log close; the next start recovers it");
+            }
         }
         tracing::info!("stopped");
     }

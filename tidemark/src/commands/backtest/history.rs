@@ -93,10 +93,7 @@ impl History {
             Some(now) => (now, "the running process' time"),
             None => (newest.start + self.step(), "the end of the newest stored window"),
         };
-        let from = match since {
-            Since::Ago(ago) => end - ago.0,
-            Since::At(at) => at,
-        };
+        let from = since.instant(end);
         let bound = warm_up.map_or(BEGINNING, |warm_up| from - warm_up);
         let span = (self.step() * ROWS_AT_ONCE / u32::try_from(newest.series.max(1)).unwrap_or(u32::MAX))
             .clamp(self.step() * 2, LONGEST_SLICE.max(self.step() * 2));

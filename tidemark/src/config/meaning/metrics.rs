@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono_tz::Tz;
 use collector::SourceConfig;
 use detector::algorithms::ALGORITHMS;
-use detector::settings::Kind;
+use detector::settings::{DirectionSetting, Kind};
 use model::check_metric_name;
 
 use super::{Checker, below};
@@ -240,6 +240,21 @@ impl Entry<'_> {
         }
     }
 
+    /// A limit on the side that `direction` does not watch never fires.
+    fn check_direction(&self, checker: &mut Checker<'_>, judging: &Judging, at: &[String]) {
+        let effective = judging.over(&self.metric.judging);
+        let Some(threshold) = judging.threshold else { return };
+        let (key, direction) = match effective.direction {
+            Some(DirectionSetting::Above) if threshold.below.is_some() => ("below", "above"),
+            Some(DirectionSetting::Below) if threshold.above.is_some() => ("above", "below"),
+            _ => return,
+        };
+        let place = at.iter().cloned().chain([key.to_owned()]).collect::<Vec<_>>();
+        let message =
+            format!("threshold `{key}` never fires: `direction: {direction}` watches the other side only");
+        checker.warning(&place, message);
+    }
+
     fn check_judging(&self, checker: &mut Checker<'_>, judging: &Judging, steps: &[&str]) {
         let at = |key: &str| self.at(&[steps, &[key]].concat());
         if let Some(for_) = judging.for_.filter(|for_| for_.m > for_.n) {
@@ -254,6 +269,7 @@ impl Entry<'_> {
                 _ => {}
             }
         }
+        self.check_direction(checker, judging, &at("threshold"));
         if let Some(layers) = judging.severity_layers.filter(|layers| layers.p0 < layers.p1) {
             let message = format!("P0 from {} on would come before P1 from {} on", layers.p0, layers.p1);
             checker.error(&at("severity_layers"), message);

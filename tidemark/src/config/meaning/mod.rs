@@ -3,6 +3,7 @@
 //!
 //! Every part that is whole is checked, whatever else in the file is broken, so that all mistakes show at once.
 
+mod matchers;
 mod metrics;
 mod notify;
 mod server;

@@ -6,7 +6,7 @@ use notifier::config::{
 };
 use serde::de::DeserializeOwned;
 
-use super::Checker;
+use super::{Checker, matchers};
 use crate::config::finding::Finding;
 use crate::config::nearest::hint;
 use crate::config::tree::{Content, Node};
@@ -50,6 +50,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         checker.error(&problem.path, message);
     }
     check_used(checker);
+    matchers::check(checker);
 }
 
 /// The entries of a list; for a broken one a stand-in of its name, so that who refers to it is not blamed.
