@@ -153,7 +153,9 @@ impl SampleLog for MemoryLog {
     }
 
     fn stats(&self) -> LogStats {
-        LogStats::default()
+        let missed = self.lock().missed.clone().into_iter();
+        let incomplete = missed.map(|(consumer, missed)| (consumer, missed.bytes)).collect();
+        LogStats { incomplete, ..LogStats::default() }
     }
 }
 

@@ -14,5 +14,7 @@ mod stores;
 
 pub use embedded::{EmbeddedConfig, EmbeddedOptions, EmbeddedStore};
 pub use points::entry_points;
-pub use replica::{FollowError, FollowOptions, Progress, Replica, ReplicaMetrics, Stopped};
+pub use replica::{
+    FollowError, FollowOptions, Progress, ReadOptions, Replica, ReplicaMetrics, Replicas, Status, Stopped,
+};
 pub use stores::{Problem, Store, StoreConfig};

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tsdb::{FollowOptions, Replica, ReplicaMetrics, Store};
+use tsdb::{FollowOptions, ReadOptions, Replica, ReplicaMetrics, Replicas, Status, Store};
 
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
@@ -158,21 +158,33 @@ impl Starting {
 
     fn start_stores(&mut self, stores: Vec<Arc<dyn Store>>) -> Result<(), StartError> {
         let metrics = ReplicaMetrics::register(&mut self.registry);
+        let (log, options) = (Arc::clone(&self.log), ReadOptions::default());
+        let mut replicas = Replicas::new(log, self.clock(), options, metrics.clone());
+        // One store alone is read as it is.
+        let (several, only) = (stores.len() > 1, stores.first().cloned());
         for store in stores {
-            self.store.get_or_insert(Arc::clone(&store) as _);
-            self.follow(store, metrics.clone())?;
+            let status = Arc::<Status>::default();
+            replicas.push(store.name(), Arc::clone(&store) as _, Arc::clone(&status));
+            self.follow(store, status, metrics.clone())?;
         }
+        self.store = if several { Some(Arc::new(replicas)) } else { only.map(|store| store as _) };
         Ok(())
     }
 
-    fn follow(&mut self, store: Arc<dyn WriteSamples>, metrics: ReplicaMetrics) -> Result<(), StartError> {
+    fn follow(
+        &mut self,
+        store: Arc<dyn WriteSamples>,
+        status: Arc<Status>,
+        metrics: ReplicaMetrics,
+    ) -> Result<(), StartError> {
         let name = store.name().to_owned();
         let consumer = format!("replica/{name}");
         self.log_dir.register(&consumer, ConsumerKind::Replica).map_err(|e| part("log")(&e))?;
         let (log, clock, shutdown) = (Arc::clone(&self.log), self.clock(), self.consumers.clone());
         let replica = move || {
             let (log, store, clock) = (Arc::clone(&log), Arc::clone(&store), Arc::clone(&clock));
-            Replica::new(log, store, FollowOptions::default(), clock, metrics.clone())
+            let replica = Replica::new(log, store, FollowOptions::default(), clock, metrics.clone());
+            replica.with_status(Arc::clone(&status))
         };
         let first = replica();
         self.replicas.push((name, first.progress()));

@@ -1,5 +1,7 @@
 //! The replicas' own health, for `/metrics`.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,6 +22,9 @@ pub struct ReplicaMetrics {
     errors: Family<Labels, Counter>,
     unknown: Family<Labels, Counter>,
     lost_bytes: Family<Labels, Counter>,
+    lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
+    incomplete: Family<Labels, Gauge>,
+    read_failures: Family<Labels, Counter>,
 }
 
 /// The metrics of one replica.
@@ -31,6 +36,8 @@ pub(super) struct StoreMetrics {
     pub(super) errors: Counter,
     pub(super) unknown: Counter,
     pub(super) lost_bytes: Counter,
+    pub(super) lag_seconds: Gauge<f64, AtomicU64>,
+    pub(super) incomplete: Gauge,
 }
 
 impl ReplicaMetrics {
@@ -64,7 +71,27 @@ impl ReplicaMetrics {
             "Bytes of the log released before the store read them",
             metrics.lost_bytes.clone(),
         );
+        registry.register(
+            "lag_seconds",
+            "Age of the oldest entry of the log the store has not taken in",
+            metrics.lag_seconds.clone(),
+        );
+        registry.register(
+            "incomplete",
+            "Whether a full log released entries before the store had them: 1 until it is whole again",
+            metrics.incomplete.clone(),
+        );
+        registry.register(
+            "read_failures",
+            "Reads the store failed or did not answer in time",
+            metrics.read_failures.clone(),
+        );
         metrics
+    }
+
+    /// Counts a read that failed.
+    pub(super) fn read_failed(&self, replica: &str) {
+        self.read_failures.get_or_create(&Labels { replica: replica.to_owned() }).inc();
     }
 
     pub(super) fn of_store(&self, name: &str) -> StoreMetrics {
@@ -76,6 +103,8 @@ impl ReplicaMetrics {
             errors: self.errors.get_or_create(&labels).clone(),
             unknown: self.unknown.get_or_create(&labels).clone(),
             lost_bytes: self.lost_bytes.get_or_create(&labels).clone(),
+            lag_seconds: self.lag_seconds.get_or_create(&labels).clone(),
+            incomplete: self.incomplete.get_or_create(&labels).clone(),
         }
     }
 }

@@ -12,6 +12,8 @@
 
 mod metrics;
 mod progress;
+mod reads;
+mod status;
 mod write;
 
 use std::sync::Arc;
@@ -20,12 +22,13 @@ use std::time::Duration;
 use model::{
     Clock, Positions, ReadBatch, ReadError, ReadLimit, SampleLog, Topic, Topics, WriteError, WriteSamples,
 };
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::metrics::ReplicaMetrics;
 use self::metrics::StoreMetrics;
 pub use self::progress::{Progress, Stopped};
+pub use self::reads::{ReadOptions, Replicas};
+pub use self::status::Status;
 use self::write::Backoff;
 
 /// What a replica holds.
@@ -92,7 +95,7 @@ pub struct Replica {
     options: FollowOptions,
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
-    visible: watch::Sender<Positions>,
+    status: Arc<Status>,
 }
 
 /// What the consumer carries from one round to the next.
@@ -119,12 +122,19 @@ impl Replica {
         let consumer = format!("replica/{}", store.name());
         let metrics = metrics.of_store(store.name());
         let (log, store) = (LogHandle(log), StoreHandle(store));
-        Self { log, store, consumer, options, clock, metrics, visible: watch::Sender::default() }
+        Self { log, store, consumer, options, clock, metrics, status: Arc::default() }
+    }
+
+    /// The same with a status kept elsewhere, so that it outlives this consumer.
+    #[must_use]
+    pub fn with_status(mut self, status: Arc<Status>) -> Self {
+        self.status = status;
+        self
     }
 
     /// How far it is; may be taken before it runs and outlives it.
     pub fn progress(&self) -> Progress {
-        Progress::new(self.visible.subscribe())
+        Progress::new(self.status.visible.subscribe())
     }
 
     /// Feeds the store until `shutdown`, then flushes it.
@@ -155,7 +165,7 @@ impl Replica {
         let stored = self.insist("ask its position", || self.store.0.position()).await;
         let known = stored.or_else(|| self.log.0.committed(&self.consumer)).unwrap_or_default();
         let next = self.rewound(known);
-        self.visible.send_replace(next.clone());
+        self.status.begin(next.clone());
         let now = self.clock.monotonic_now();
         let mut round = Round {
             next,
@@ -194,10 +204,11 @@ impl Replica {
         self.note_losses(&batch);
         let idle = batch.entries.is_empty() && batch.next == round.next;
         if !idle {
+            self.status.pending(&batch.entries);
             self.write_batch(&batch.entries, &round.next, &batch.next).await;
             round.unflushed = true;
             round.next = batch.next;
-            self.visible.send_replace(round.next.clone());
+            self.status.written(&batch.entries, &round.next, &self.log.0.end());
         }
         self.note_lag(&round.next);
         self.upkeep(round, idle).await;
@@ -230,6 +241,8 @@ impl Replica {
             }
         }
         if now >= round.flush_at {
+            let incomplete = self.log.0.stats().incomplete.contains_key(&self.consumer);
+            self.metrics.incomplete.set(i64::from(incomplete));
             round.flush_at = now + self.options.flush_interval;
             if round.unflushed {
                 self.insist("flush", || self.store.0.flush()).await;
@@ -295,6 +308,13 @@ impl Replica {
         let end = self.log.0.end();
         let lag: u64 = end.0.iter().map(|(partition, end)| end.saturating_sub(next.next(partition))).sum();
         self.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        self.note_age();
+    }
+
+    /// How old the oldest entry is that is not written; also told while the store fails.
+    pub(super) fn note_age(&self) {
+        let lag = self.status.lag(self.clock.civil_now()).unwrap_or_default();
+        self.metrics.lag_seconds.set(lag.as_secs_f64());
     }
 
     fn note_losses(&self, batch: &ReadBatch) {

@@ -116,6 +116,7 @@ impl Replica {
         asked: Option<Duration>,
     ) {
         self.metrics.errors.inc();
+        self.note_age();
         let tries = backoff.tries + 1;
         let wait = backoff.step(asked);
         if tries % 10 == 1 {
