@@ -8,11 +8,13 @@
 //! Nothing else writes to a replica. The crate reads the log through [`model::SampleLog`] and never appends to it.
 
 pub mod embedded;
+mod influx;
 pub mod points;
 pub mod replica;
 mod stores;
 
 pub use embedded::{EmbeddedConfig, EmbeddedOptions, EmbeddedStore};
+pub use influx::{ContentEncoding, InfluxdbConfig, InfluxdbV2Config, TlsConfig};
 pub use points::entry_points;
 pub use replica::{
     FollowError, FollowOptions, Progress, ReadOptions, Replica, ReplicaMetrics, Replicas, Status, Stopped,

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::embedded::EmbeddedConfig;
+use crate::influx::{InfluxdbConfig, InfluxdbV2Config};
 
 /// A time-series store, keyed by its type: `embedded: {retention: 400d}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,12 +20,18 @@ use crate::embedded::EmbeddedConfig;
 pub enum StoreConfig {
     /// The store inside this process, in the data folder.
     Embedded(EmbeddedConfig),
+    /// An InfluxDB 1.x.
+    Influxdb(Box<InfluxdbConfig>),
+    /// An InfluxDB 2.x.
+    InfluxdbV2(Box<InfluxdbV2Config>),
 }
 
 impl StoreConfig {
     fn as_type(&self) -> &dyn StoreType {
         match self {
             Self::Embedded(config) => config,
+            Self::Influxdb(config) => &**config,
+            Self::InfluxdbV2(config) => &**config,
         }
     }
 

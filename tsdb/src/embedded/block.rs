@@ -10,24 +10,24 @@ use std::sync::Arc;
 use model::FieldValue;
 
 /// Number of a (measurement, field) in the catalogue.
-pub(super) type FieldId = u16;
+pub(crate) type FieldId = u16;
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// Number of the UTC day an instant lies in.
-pub(super) fn day_of(time: i64) -> i32 {
+pub(crate) fn day_of(time: i64) -> i32 {
     // At most 106,752 days either side of 1970.
     time.div_euclid(NANOS_PER_DAY) as i32
 }
 
 /// First instant of a day; saturates in the day that holds the smallest instant.
-pub(super) fn day_start(day: i32) -> i64 {
+pub(crate) fn day_start(day: i32) -> i64 {
     i64::from(day).saturating_mul(NANOS_PER_DAY)
 }
 
 /// The values of a column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+pub(crate) enum Values {
     Float(Vec<f64>),
     Integer(Vec<i64>),
     Text(Vec<Arc<str>>),
@@ -50,7 +50,7 @@ impl Values {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Float(values) => values.len(),
             Self::Integer(values) => values.len(),
@@ -112,11 +112,11 @@ impl Values {
 
 /// One field's column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Column {
-    pub(super) field: FieldId,
+pub(crate) struct Column {
+    pub(crate) field: FieldId,
     /// Which rows have the field; `None` when all do.
-    pub(super) present: Option<Vec<bool>>,
-    pub(super) values: Values,
+    pub(crate) present: Option<Vec<bool>>,
+    pub(crate) values: Values,
 }
 
 impl Column {
@@ -125,12 +125,12 @@ impl Column {
         Self { field, present: (rows > 0).then(|| vec![false; rows]), values }
     }
 
-    pub(super) fn has(&self, row: usize) -> bool {
+    pub(crate) fn has(&self, row: usize) -> bool {
         self.present.as_ref().is_none_or(|present| present[row])
     }
 
     /// The value in a row, `None` where the row lacks the field.
-    pub(super) fn get(&self, row: usize) -> Option<FieldValue> {
+    pub(crate) fn get(&self, row: usize) -> Option<FieldValue> {
         self.has(row).then(|| self.values.get(row))
     }
 
@@ -178,29 +178,29 @@ impl Column {
 
 /// Rows of one series.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Block {
-    pub(super) times: Vec<i64>,
-    pub(super) columns: Vec<Column>,
+pub(crate) struct Block {
+    pub(crate) times: Vec<i64>,
+    pub(crate) columns: Vec<Column>,
     /// Whether a row arrived out of order or a second time.
     disordered: bool,
 }
 
 impl Block {
     /// A block from sorted, unique times and columns as long as they are.
-    pub(super) fn from_sorted(times: Vec<i64>, columns: Vec<Column>) -> Self {
+    pub(crate) fn from_sorted(times: Vec<i64>, columns: Vec<Column>) -> Self {
         Self { times, columns, disordered: false }
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.times.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.times.is_empty()
     }
 
     /// Adds a row; returns by how many bytes the block grew.
-    pub(super) fn push<'v>(
+    pub(crate) fn push<'v>(
         &mut self,
         time: i64,
         fields: impl Iterator<Item = (FieldId, &'v FieldValue)>,
@@ -240,7 +240,7 @@ impl Block {
     }
 
     /// Adds the rows of a newer block behind these.
-    pub(super) fn append(&mut self, newer: &Self) {
+    pub(crate) fn append(&mut self, newer: &Self) {
         let (Some(first), before) = (newer.times.first(), self.times.len()) else { return };
         self.disordered |= newer.disordered || self.times.last().is_some_and(|last| last >= first);
         self.times.extend_from_slice(&newer.times);
@@ -259,7 +259,7 @@ impl Block {
     }
 
     /// Sorts the rows and makes instants unique: of rows of one instant each field keeps its newest value.
-    pub(super) fn normalise(&mut self) {
+    pub(crate) fn normalise(&mut self) {
         if !self.disordered {
             return;
         }
@@ -279,7 +279,7 @@ impl Block {
     }
 
     /// The rows with `start <= time < end`, of the wanted columns, normalised.
-    pub(super) fn within(&self, start: i64, end: i64, wanted: impl Fn(FieldId) -> bool) -> Self {
+    pub(crate) fn within(&self, start: i64, end: i64, wanted: impl Fn(FieldId) -> bool) -> Self {
         let rows: Vec<usize> = if self.disordered {
             (0..self.times.len()).filter(|row| (start..end).contains(&self.times[*row])).collect()
         } else {
@@ -291,13 +291,13 @@ impl Block {
     }
 
     /// Which rows of a normalised block have `start <= time < end`.
-    pub(super) fn span(&self, start: i64, end: i64) -> Range<usize> {
+    pub(crate) fn span(&self, start: i64, end: i64) -> Range<usize> {
         let first = self.times.partition_point(|time| *time < start);
         first..self.times.partition_point(|time| *time < end).max(first)
     }
 
     /// The rows of these numbers, of the wanted columns.
-    pub(super) fn gather(&self, rows: &[usize], wanted: impl Fn(FieldId) -> bool) -> Self {
+    pub(crate) fn gather(&self, rows: &[usize], wanted: impl Fn(FieldId) -> bool) -> Self {
         let columns = self.columns.iter().filter(|column| wanted(column.field));
         Self {
             times: rows.iter().map(|row| self.times[*row]).collect(),
@@ -307,7 +307,7 @@ impl Block {
     }
 
     /// A normalised block cut at midnights UTC.
-    pub(super) fn days(&self) -> Vec<(i32, Self)> {
+    pub(crate) fn days(&self) -> Vec<(i32, Self)> {
         let mut days = Vec::new();
         let mut from = 0;
         while let Some(first) = self.times.get(from) {
@@ -321,7 +321,7 @@ impl Block {
     }
 
     /// Lays newer rows over these: a row of `over` replaces the whole row of its instant. Both normalised.
-    pub(super) fn overlay(&mut self, over: &Self) {
+    pub(crate) fn overlay(&mut self, over: &Self) {
         if over.is_empty() {
             return;
         }
@@ -334,7 +334,7 @@ impl Block {
     }
 
     /// Leaves out columns nobody has and rows that have no column.
-    pub(super) fn drop_hollow(&mut self) {
+    pub(crate) fn drop_hollow(&mut self) {
         self.columns.retain(|column| column.present.as_ref().is_none_or(|present| present.contains(&true)));
         if self.columns.iter().any(|column| column.present.is_none()) {
             return;

@@ -11,7 +11,7 @@
 //!
 //! The file's layout is drawn in `tsdb/FORMAT.md`.
 
-mod block;
+pub(crate) mod block;
 mod catalog;
 mod chunk;
 mod config;
@@ -35,6 +35,7 @@ pub use self::config::EmbeddedConfig;
 use self::file::{File, FileError};
 use self::head::Head;
 use self::read::Revisions;
+pub(crate) use self::read::{REVISION, revisions_of, to_series};
 
 /// The store's file in its folder.
 const FILE_NAME: &str = "series.redb";

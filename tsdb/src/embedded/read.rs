@@ -59,7 +59,7 @@ struct Plan {
 }
 
 /// The measurement that holds later values of one.
-const fn revisions_of(measurement: Measurement) -> Option<Measurement> {
+pub(crate) const fn revisions_of(measurement: Measurement) -> Option<Measurement> {
     match measurement {
         Measurement::Sample => Some(Measurement::SampleRevision),
         Measurement::Verdict => Some(Measurement::VerdictRevision),
@@ -67,7 +67,7 @@ const fn revisions_of(measurement: Measurement) -> Option<Measurement> {
     }
 }
 
-const REVISION: &str = "revision";
+pub(crate) const REVISION: &str = "revision";
 
 /// Series and their rows.
 pub(super) fn read(
@@ -160,7 +160,7 @@ fn run(transaction: &ReadTransaction, plan: &Plan) -> Result<Vec<SeriesData>, St
     for (tags, sources) in &plan.groups {
         let rows = read_group(&chunks, plan, sources, &mut values_left)?;
         if !rows.is_empty() {
-            found.push(to_series(tags.clone(), &rows, plan));
+            found.push(to_series(tags.clone(), &rows, &plan.names));
         }
     }
     Ok(found)
@@ -260,11 +260,11 @@ fn damaged(series: SeriesId, day: i32, error: &chunk::Damaged) -> redb::Error {
     redb::Error::Corrupted(format!("series {series}, day from {start}: {error}"))
 }
 
-fn to_series(tags: Labels, rows: &Block, plan: &Plan) -> SeriesData {
+pub(crate) fn to_series(tags: Labels, rows: &Block, names: &BTreeMap<FieldId, Arc<str>>) -> SeriesData {
     let times = rows.times.iter().map(|time| Timestamp::from_nanos(*time)).collect();
     let mut columns: BTreeMap<Arc<str>, Vec<Option<FieldValue>>> = BTreeMap::new();
     for column in &rows.columns {
-        let Some(name) = plan.names.get(&column.field) else { continue };
+        let Some(name) = names.get(&column.field) else { continue };
         let values = (0..rows.rows()).map(|row| column.get(row));
         match columns.get_mut(name) {
             // First values and revisions number their fields apart; each row has the field in one of the two.

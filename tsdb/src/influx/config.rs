@@ -1,0 +1,84 @@
+//! What the sections of both versions share.
+
+use model::{HumanDuration, Secret};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::stores::Problem;
+
+/// Longest secret file.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+/// What InfluxDB calls the shortest retention.
+const MIN_RETENTION: HumanDuration = HumanDuration::from_secs(3_600);
+
+/// How bodies travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContentEncoding {
+    /// Packed: less network, more work.
+    Gzip,
+    /// As they are.
+    Identity,
+}
+
+/// Which certificates are believed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file of certificate authorities, believed beside those of the system.
+    pub ca_file: Option<String>,
+    /// Believe any certificate. For tests on a trusted network only.
+    pub insecure_skip_verify: bool,
+}
+
+/// Checks an address.
+pub(super) fn check_url(kind: &str, url: &str) -> Option<Problem> {
+    let wrong = |message: String| Some(Problem::new([kind, "url"], message));
+    match Url::parse(url) {
+        Err(error) => {
+            wrong(format!("`{url}` is no address ({error}): write for example http://influxdb:8086"))
+        }
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            wrong(format!("`{url}` is no address of a server: write for example http://influxdb:8086"))
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong("an address may not hold a password: write it as a key of its own".into())
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            wrong("an address ends with its path: leave out what follows `?` or `#`".into())
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Checks that a retention is one InfluxDB takes.
+pub(super) fn check_retention(kind: &str, retention: Option<HumanDuration>) -> Option<Problem> {
+    let short = retention.is_some_and(|retention| retention < MIN_RETENTION);
+    short.then(|| {
+        Problem::new([kind, "retention"], "retention is shorter than 1h, the shortest InfluxDB keeps")
+    })
+}
+
+/// Checks that a deadline is one.
+pub(super) fn check_timeout(kind: &str, timeout: HumanDuration) -> Option<Problem> {
+    let good = HumanDuration::from_secs(1)..=HumanDuration::from_secs(25);
+    (!good.contains(&timeout)).then(|| Problem::new([kind, "timeout"], "timeout is not between 1s and 25s"))
+}
+
+/// A secret given in place or in a file, which is read anew each time so that it may be rotated. White space around
+/// a file's content is not part of it.
+pub(super) async fn secret(plain: Option<&Secret>, file: Option<&str>) -> Result<Option<Secret>, String> {
+    match (plain, file) {
+        (Some(secret), _) => Ok(Some(secret.clone())),
+        (None, None) => Ok(None),
+        (None, Some(file)) => {
+            let cannot = |error| format!("cannot read the secret file {file}: {error}");
+            if tokio::fs::metadata(file).await.map_err(cannot)?.len() > MAX_SECRET_BYTES {
+                return Err(format!("secret file {file} is larger than {MAX_SECRET_BYTES} bytes"));
+            }
+            let text = tokio::fs::read_to_string(file).await.map_err(cannot)?;
+            Ok(Some(Secret::new(text.trim())))
+        }
+    }
+}
