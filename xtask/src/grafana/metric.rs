@@ -25,11 +25,14 @@ pub(super) fn dashboard() -> Dashboard {
         "Narrows to series by any label; a label's cell in the table does so too",
     )))
     .variable(Variable::Textbox(overview::tidemark()))
-    .annotation(Annotation::new("Alerts", "red", alerts("firing", "$timeFilter")))
+    // Off at first: Grafana 9 gives all annotations the columns of the first answer, and the spans would lose their end.
+    .annotation(Annotation::new("Alerts", "red", alerts("firing", "$timeFilter")).off())
     .annotation(Annotation::new("Time in alert", "orange", alerts("resolved", LONG_BEFORE)))
     .line(7, vec![(24, series())])
     .line(11, vec![(24, band())])
-    .line(8, vec![(12, deviation()), (12, score())])
+    // Whole lines: below panels that repeat, narrower ones would be torn apart.
+    .line(7, vec![(24, deviation())])
+    .line(7, vec![(24, score())])
     .line(7, vec![(24, states())])
     .line(7, vec![(24, latest_alerts())])
 }

@@ -245,6 +245,12 @@ impl Annotation {
         };
         Self { name, enable: true, hide: false, icon_color, datasource: DataSource::TIDEMARK, target }
     }
+
+    /// Shown only when people switch it on.
+    pub(super) const fn off(mut self) -> Self {
+        self.enable = false;
+        self
+    }
 }
 
 /// A pattern for the values chosen of a variable; Grafana quotes what is special in them.

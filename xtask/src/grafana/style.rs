@@ -35,11 +35,10 @@ pub(super) fn states() -> Vec<Mapping> {
     vec![Mapping::Value(words.collect())]
 }
 
-/// How fields of states look.
+/// How fields of states look: in the colours of their words, which thresholds would hide in a state timeline.
 pub(super) fn of_states() -> FieldDefaults {
     FieldDefaults {
-        color: Some(by_thresholds()),
-        thresholds: Some(thresholds(&[(None, "green")])),
+        color: Some(Color { mode: "fixed", fixed_color: Some("text") }),
         mappings: states(),
         custom: Some(Custom { line_width: Some(0), fill_opacity: Some(75), ..Custom::default() }),
         ..FieldDefaults::default()
@@ -137,7 +136,7 @@ pub(super) fn verdict_columns() -> Vec<Override> {
     let percent = Override::named("deviation").set("unit", "percent").set("decimals", 1);
     let limit = json!({"mode": "absolute", "steps": [{"value": null, "color": "text"}, {"value": 1, "color": "red"}]});
     vec![
-        Override::named("Time").set("displayName", "Window").set("custom.width", 160),
+        Override::named("Time").set("displayName", "Window").set("custom.width", 190),
         Override::named("metric").set("displayName", "Metric").set("links", link("Metric", METRIC_URL)),
         state_column("status"),
         Override::named("value").set("displayName", "Value"),
