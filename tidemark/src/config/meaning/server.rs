@@ -51,7 +51,15 @@ fn check_http(checker: &mut Checker<'_>, http: &HttpSection) {
     }
 }
 
+/// Every number is written once to each of them.
+const MOST_REPLICAS: usize = 5;
+
 fn check_storage(checker: &mut Checker<'_>, storage: &StorageSection) {
+    let count = storage.replicas.len();
+    if count > MOST_REPLICAS {
+        let message = format!("{count} replicas: at most {MOST_REPLICAS}");
+        checker.error(&["storage", "replicas", &MOST_REPLICAS.to_string()], message);
+    }
     let names: Vec<&str> = storage.replicas.iter().map(|replica| replica.name()).collect();
     for (i, name) in names.iter().enumerate() {
         let path = ["storage".to_owned(), "replicas".to_owned(), i.to_string()];
