@@ -216,7 +216,12 @@ async fn a_wrong_token_is_told_without_it_and_tried_again_slowly() {
     }
     let told = told.join("\n");
     assert!(!told.contains("hush"), "{told}");
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r"
+    store influxdb cannot take the batch now: HTTP 401: authorization failed
+    store influxdb cannot be reached: HTTP 401: authorization failed
+    store influxdb_v2 cannot take the batch now: HTTP 401: unauthorized access
+    store influxdb_v2 cannot be reached: HTTP 401: unauthorized access
+    ");
 }
 
 #[tokio::test]
