@@ -104,8 +104,8 @@ fn series() -> Panel {
         .target(narrowed(newest).by("*"))
         .overrides(style::verdict_columns())
         .overrides([
-            Override::named("lower").set("displayName", "Lower").set("decimals", 1),
-            Override::named("upper").set("displayName", "Upper").set("decimals", 1),
+            Override::named("lower").set("displayName", "Lower"),
+            Override::named("upper").set("displayName", "Upper"),
         ])
 }
 

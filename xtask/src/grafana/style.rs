@@ -140,7 +140,7 @@ pub(super) fn verdict_columns() -> Vec<Override> {
         Override::named("metric").set("displayName", "Metric").set("links", link("Metric", METRIC_URL)),
         state_column("status"),
         Override::named("value").set("displayName", "Value"),
-        Override::named("expected").set("displayName", "Expected").set("decimals", 1),
+        Override::named("expected").set("displayName", "Expected"),
         percent.set("displayName", "Deviation"),
         Override::named("score")
             .set("displayName", "Score")
