@@ -272,3 +272,54 @@ async fn a_server_that_is_killed_and_started_again_holds_what_it_acknowledged() 
         assert_eq!(stored[0].times.len(), 2, "{}", store.name());
     }
 }
+
+/// A server that answers writes with a status of the test's choice.
+async fn fake_influx(status: u16, body: &str) -> wiremock::MockServer {
+    use wiremock::matchers::{method, path_regex};
+    let fake = wiremock::MockServer::start().await;
+    let answer =
+        wiremock::ResponseTemplate::new(status).insert_header("Retry-After", "7").set_body_string(body);
+    wiremock::Mock::given(method("POST")).and(path_regex("/write$")).respond_with(answer).mount(&fake).await;
+    let missing = wiremock::ResponseTemplate::new(403).set_body_string("may only write");
+    wiremock::Mock::given(method("GET")).respond_with(missing.clone()).mount(&fake).await;
+    wiremock::Mock::given(path_regex("/query$")).respond_with(missing).mount(&fake).await;
+    fake
+}
+
+async fn pauses_asked(status: u16) -> Vec<Option<Duration>> {
+    let mut asked = Vec::new();
+    let fake = fake_influx(status, "busy").await;
+    for config in [
+        json!({"influxdb": {"url": fake.uri()}}),
+        json!({"influxdb_v2": {"url": fake.uri(), "token": "hush"}}),
+        json!({"influxdb_v2": {"url": fake.uri(), "token": "hush", "content_encoding": "gzip"}}),
+    ] {
+        let store = open(config).await;
+        for _ in 0..2 {
+            let error = store.write(&[sample("m", 1.0, 0)], &Positions::default()).await.unwrap_err();
+            let WriteError::Transient { retry_after, .. } = error else { panic!("{error}") };
+            asked.push(retry_after);
+        }
+    }
+    asked
+}
+
+#[tokio::test]
+async fn a_pause_a_busy_server_asks_for_is_honoured() {
+    let secs = |secs| Some(Duration::from_secs(secs));
+    // The crate of the second hides the pause, so that the batch is sent again another way, which reads it.
+    for status in [429, 503] {
+        let expected = [secs(7), secs(7), None, secs(7), secs(7), secs(7)];
+        assert_eq!(pauses_asked(status).await, expected, "{status}");
+    }
+    assert_eq!(pauses_asked(401).await, [secs(60); 6]);
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_halved_until_a_point_stands_alone() {
+    let fake = fake_influx(413, "too large").await;
+    let store = open(json!({"influxdb_v2": {"url": fake.uri(), "token": "hush"}})).await;
+    let points: Vec<_> = (0..4).map(|n| sample("m", 1.0, n)).collect();
+    let written = write(&*store, &points).await;
+    assert_eq!((written.points, written.refused.len()), (0, 4));
+}
