@@ -13,6 +13,7 @@ use crate::{Source, SourceError};
 mod certificate;
 pub mod http;
 pub mod mysql;
+pub mod postgres;
 mod secret;
 pub mod sql;
 pub mod sqlite;
@@ -25,6 +26,8 @@ pub enum SourceConfig {
     Sqlite(sqlite::SqliteConfig),
     /// A MySQL or MariaDB database.
     Mysql(Box<mysql::MysqlConfig>),
+    /// A PostgreSQL database, in read-only transactions.
+    Postgres(Box<postgres::PostgresConfig>),
     /// An HTTP API.
     Http(Box<http::HttpConfig>),
 }
@@ -35,6 +38,7 @@ impl SourceConfig {
         match self {
             Self::Sqlite(config) => config,
             Self::Mysql(config) => &**config,
+            Self::Postgres(config) => &**config,
             Self::Http(config) => &**config,
         }
     }
@@ -149,6 +153,7 @@ mod tests {
     fn a_type_calls_itself_what_the_configuration_calls_it() {
         for (source, kind, takes) in [
             (json!({"sqlite": {"path": "shop.db"}}), "sqlite", "sql"),
+            (json!({"postgres": {"host": "127.0.0.1", "database": "d", "user": "u"}}), "postgres", "sql"),
             (json!({"http": {"url": "http://x"}}), "http", "http"),
             (
                 json!({"mysql": {"host": "db", "database": "shop", "user": "reader", "tls": {"mode": "disable"}}}),

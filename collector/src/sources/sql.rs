@@ -3,8 +3,6 @@
 //! A database is a file beside this one with its [`Dialect`], its session and its types. Only the database itself knows
 //! whether a statement reads: each source opens sessions that refuse everything else.
 
-#![allow(dead_code, unused_imports, reason = "the servers' sources use the rest")]
-
 mod answer;
 mod dialect;
 mod lexer;

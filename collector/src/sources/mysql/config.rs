@@ -48,6 +48,7 @@ impl MysqlConfig {
                 max_concurrent: self.max_concurrent,
             },
             host: &self.host,
+            sockets: false,
             port: self.port,
             database: &self.database,
             user: &self.user,

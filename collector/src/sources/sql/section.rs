@@ -43,6 +43,8 @@ pub(crate) struct Server<'a> {
     pub(crate) section: Section<'a>,
     /// Name or address.
     pub(crate) host: &'a str,
+    /// Whether the host may be the folder of a socket.
+    pub(crate) sockets: bool,
     /// Port; 0 cannot be.
     pub(crate) port: u16,
     /// Database and user; neither may be empty.
@@ -63,7 +65,10 @@ impl Server<'_> {
         let kind = self.section.kind;
         let mut problems = Vec::new();
         let mut wrong = |key: &str, message: String| problems.push(Problem::at(&[kind, key], message));
-        if let Err(message) = check_host(self.host) {
+        let socket = self.sockets && self.host.starts_with('/');
+        if let Err(message) = check_host(self.host)
+            && !socket
+        {
             wrong("host", message);
         }
         if self.port == 0 {

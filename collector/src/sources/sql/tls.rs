@@ -51,6 +51,7 @@ impl DatabaseTls {
         match self.mode {
             Some(TlsMode::Require) if self.ca_file.is_some() => TlsMode::VerifyCa,
             Some(mode) => mode,
+            None if host.starts_with('/') => TlsMode::Disable,
             None if is_this_machine(host) => TlsMode::Prefer,
             None => TlsMode::VerifyFull,
         }
