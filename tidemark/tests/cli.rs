@@ -91,13 +91,13 @@ fn findings_go_to_stderr_and_as_json_to_stdout() {
     let check = tidemark(dir.path(), &["check", "tidemark.yaml"]);
     assert_eq!((check.status.code(), out(&check)), (Some(78), String::new()));
     insta::assert_snapshot!(err(&check), @r#"
-    tidemark.yaml:54:5: error: unknown key `intervall`, did you mean `interval`?
-    tidemark.yaml:57:11: error: unknown value `cuont`, did you mean `count`? (valid: gauge, count, rate)
+    tidemark.yaml:63:5: error: unknown key `intervall`, did you mean `interval`?
+    tidemark.yaml:66:11: error: unknown value `cuont`, did you mean `count`? (valid: gauge, count, rate)
     "#);
     let lines = out(&tidemark(dir.path(), &["check", "-o", "ndjson"]));
     insta::assert_snapshot!(lines, @r#"
-    {"file":"tidemark.yaml","line":54,"column":5,"level":"error","message":"unknown key `intervall`, did you mean `interval`?"}
-    {"file":"tidemark.yaml","line":57,"column":11,"level":"error","message":"unknown value `cuont`, did you mean `count`? (valid: gauge, count, rate)"}
+    {"file":"tidemark.yaml","line":63,"column":5,"level":"error","message":"unknown key `intervall`, did you mean `interval`?"}
+    {"file":"tidemark.yaml","line":66,"column":11,"level":"error","message":"unknown value `cuont`, did you mean `count`? (valid: gauge, count, rate)"}
     "#);
 }
 

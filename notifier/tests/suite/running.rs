@@ -94,6 +94,8 @@ impl Running {
 async fn hook() -> MockServer {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    // As a receiver that knows POST alone.
+    Mock::given(method("HEAD")).respond_with(ResponseTemplate::new(405)).mount(&server).await;
     server
 }
 

@@ -136,8 +136,14 @@ async fn nobody_there_is_transient_and_silence_is_unknown() {
 #[tokio::test]
 async fn a_probe_posts_nothing() {
     let server = MockServer::start().await;
-    let said = channel(&server.uri(), &ManualClock::new(at(2))).probe().await.unwrap();
-    assert!(said.ends_with("answers (404)"), "{said}");
+    let probe = async || channel(&server.uri(), &ManualClock::new(at(2))).probe().await;
+    let said = probe().await.unwrap_err();
+    assert!(said.ends_with("answers (404): nothing is at the path of `url`"), "{said}");
+    for (status, good) in [(200, true), (401, true), (405, true), (501, true), (410, false), (503, false)] {
+        server.reset().await;
+        Mock::given(method("HEAD")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
+        assert_eq!(probe().await.is_ok(), good, "{status}");
+    }
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| request.method.as_str() == "HEAD"));
 }

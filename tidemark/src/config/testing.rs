@@ -7,7 +7,7 @@ use super::pipeline::{Checked, check_text};
 /// The environment of these tests.
 pub(crate) fn environment(name: &str) -> Option<String> {
     match name {
-        "SMTP_PASSWORD" | "RISK_TOKEN" => Some("hunter22".to_owned()),
+        "SMTP_PASSWORD" | "RISK_TOKEN" | "BILLING_PASSWORD" => Some("hunter22".to_owned()),
         "WEBHOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
         _ => None,
     }

@@ -115,9 +115,9 @@ fn words_and_types() {
     tidemark.yaml:18:15: error: unknown time zone `Asia/Shangai`, did you mean `Asia/Shanghai`?
     tidemark.yaml:1:10: error: version `2` is not known: this Tidemark reads version 1
     tidemark.yaml:6:5: error: missing key `source`
-    tidemark.yaml:3:10: error: unknown type `sqlit`, did you mean `sqlite`? (valid: sqlite, http)
-    tidemark.yaml:3:9: error: expected a mapping with one of: sqlite, http, found `shop.db`
-    tidemark.yaml:3:35: error: expected exactly one of: sqlite, http
+    tidemark.yaml:3:10: error: unknown type `sqlit`, did you mean `sqlite`? (valid: sqlite, mysql, postgres, http)
+    tidemark.yaml:3:9: error: expected a mapping with one of: sqlite, mysql, postgres, http, found `shop.db`
+    tidemark.yaml:3:35: error: expected exactly one of: sqlite, mysql, postgres, http
     tidemark.yaml:19:37: error: unknown key `colum`, did you mean `column`?
     tidemark.yaml:19:14: error: expected text or a mapping, found a list
     tidemark.yaml:10:10: error: expected text, found nothing: give a value or leave the key out

@@ -142,7 +142,10 @@ impl InfluxStore {
             let name = revisions.as_str();
             let statements = format!("{}; {}", show_fields(name), select(name, query, &matchers, &[], 0));
             self.each(&statements, |statement, part| match statement {
-                0 => Ok(found.take_kinds(&part)),
+                0 => {
+                    found.take_kinds(&part);
+                    Ok(())
+                }
                 _ => found.take_rows(&part, &wanted, true),
             })
             .await?;
@@ -152,7 +155,10 @@ impl InfluxStore {
         let name = query.measurement.as_str();
         let select = select(name, query, &query.matchers, &fields, limit);
         self.each(&format!("{}; {select}", show_fields(name)), |statement, part| match statement {
-            0 => Ok(found.take_kinds(&part)),
+            0 => {
+                found.take_kinds(&part);
+                Ok(())
+            }
             _ => found.take_rows(&part, &wanted, false),
         })
         .await?;
