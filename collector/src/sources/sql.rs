@@ -1,6 +1,6 @@
 //! What SQL databases share: the query language `sql`, bounded answers, and the settings every server has.
 //!
-//! A database is a file beside this one with its [`Dialect`], its session and its types. Only the database itself knows
+//! A database is a file beside this one with its `Dialect`, its session and its types. Only the database itself knows
 //! whether a statement reads: each source opens sessions that refuse everything else.
 
 mod answer;
