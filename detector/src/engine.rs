@@ -18,7 +18,7 @@
 //! judged as a late window (see [`crate::series`]).
 //!
 //! **Revisions of verdicts.** The first verdict of a window has revision 0 and every later one a higher number than the
-//! one before: the sample's own, unless a verdict of a miss or of a zero took that number (see [`ledger`]).
+//! one before: the sample's own, unless a verdict of a miss or of a zero took that number (see `ledger`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
