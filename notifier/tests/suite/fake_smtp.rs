@@ -1,5 +1,6 @@
 //! A small SMTP server with a ledger, which can misbehave.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -39,13 +40,15 @@ pub(crate) struct FakeSmtp {
     pub(crate) port: u16,
     ledger: Arc<Mutex<Vec<Mail>>>,
     mood: Arc<Mutex<Mood>>,
+    hung: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl FakeSmtp {
     pub(crate) async fn start(mood: Mood) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let fake = Self { port, ledger: Arc::default(), mood: Arc::new(Mutex::new(mood)) };
+        let fake =
+            Self { port, ledger: Arc::default(), mood: Arc::new(Mutex::new(mood)), hung: Arc::default() };
         let server = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -58,6 +61,11 @@ impl FakeSmtp {
 
     pub(crate) fn ledger(&self) -> Vec<Mail> {
         self.ledger.lock().unwrap().clone()
+    }
+
+    /// How many recipients' mails were taken and never answered.
+    pub(crate) fn hung(&self) -> usize {
+        self.hung.lock().unwrap().len()
     }
 
     pub(crate) fn set(&self, mood: Mood) {
@@ -98,7 +106,10 @@ impl FakeSmtp {
                     mail.text.push('\n');
                 }
                 match mood {
-                    Mood::HangsAfterData => return std::future::pending().await,
+                    Mood::HangsAfterData => {
+                        self.hung.lock().unwrap().extend(mail.to);
+                        return std::future::pending().await;
+                    }
                     Mood::ClosesAfterData => return None,
                     Mood::AnswersData(answer) => answer,
                     _ => {

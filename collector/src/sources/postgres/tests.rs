@@ -79,16 +79,18 @@ impl Shop {
         shown(&self.query(sql).await.unwrap_err())
     }
 
-    /// Whether the server runs something of this text, by the source.
-    async fn runs(&self, text: &str) -> bool {
+    /// Whether the server runs something of this text, by the source, and for so long.
+    async fn runs(&self, text: &str, secs: f64) -> bool {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid() \
-                   AND datname = current_database() AND strpos(query, $1) > 0";
-        self.admin.query_one(sql, &[&text]).await.unwrap().get::<_, i64>(0) > 0
+                   AND datname = current_database() AND strpos(query, $1) > 0 \
+                   AND clock_timestamp() - query_start >= make_interval(secs => $2)";
+        self.admin.query_one(sql, &[&text, &secs]).await.unwrap().get::<_, i64>(0) > 0
     }
 
-    /// Waits until it does, or does no more.
+    /// Waits until it does, longer than it takes to be prepared, or does no more.
     async fn until_it_runs(&self, text: &str, runs: bool) {
-        let wait = async { while self.runs(text).await != runs {} };
+        let secs = if runs { 0.1 } else { 0.0 };
+        let wait = async { while self.runs(text, secs).await != runs {} };
         let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
         assert!(waited.is_ok(), "`{text}` should run: {runs}");
     }
