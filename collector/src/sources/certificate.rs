@@ -9,30 +9,23 @@ use rustls::pki_types::UnixTime;
 
 /// What is wrong with the certificate, and what to do; `None` when the failure is another.
 pub(super) fn disbelief(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls_error(error) {
-            return Some(words(why));
-        }
-        next = error.source();
-    }
-    None
+    refusal(error).map(words)
 }
 
 /// The name a certificate is for, when nothing is wrong with it but that this is not the server's.
 pub(super) fn other_name(error: &(dyn Error + 'static)) -> Option<String> {
+    let CertificateError::NotValidForNameContext { presented, .. } = refusal(error)? else { return None };
+    let name =
+        |text: &String| Some(text.strip_prefix("DnsName(\"")?.strip_suffix("\")")?.replace('*', "any"));
+    presented.iter().find_map(name)
+}
+
+/// Why a certificate was refused, wherever in an error's causes that stands.
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let invalid = tls_error(error);
-        if let Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
-            presented,
-            ..
-        })) = invalid
-        {
-            let name = |text: &String| {
-                Some(text.strip_prefix("DnsName(\"")?.strip_suffix("\")")?.replace('*', "any"))
-            };
-            return presented.iter().find_map(name);
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls_error(error) {
+            return Some(why);
         }
         next = error.source();
     }
