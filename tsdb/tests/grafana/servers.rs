@@ -1,11 +1,13 @@
 //! The two InfluxDB, with the history in their database `tidemark`.
 
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use components::Component;
-use model::{FieldValue, Point};
+use model::{ManualClock, Positions, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tsdb::StoreConfig;
 use url::Url;
 
 use crate::history;
@@ -15,18 +17,26 @@ pub(crate) struct Server {
     component: Component,
     /// As Grafana's provisioned data source sends it.
     authorization: String,
+    /// The same server as a replica of the configuration.
+    store: Value,
 }
 
 static ONE: LazyLock<Server> = LazyLock::new(|| {
     let component = Component::start("influxdb1");
-    let authorization = format!("Token {}:{}", component.detail("username"), component.detail("password"));
-    Server { name: "InfluxDB 1.13", component, authorization }
+    let (username, password) = (component.detail("username"), component.detail("password"));
+    let authorization = format!("Token {username}:{password}");
+    let url = format!("http://{}", component.address());
+    let store = json!({"influxdb": {"url": url, "username": username, "password": password}});
+    Server { name: "InfluxDB 1.13", component, authorization, store }
 });
 
 static TWO: LazyLock<Server> = LazyLock::new(|| {
     let component = Component::start("influxdb2");
-    let authorization = format!("Token {}", component.detail("token"));
-    Server { name: "InfluxDB 2.7", component, authorization }
+    let token = component.detail("token");
+    let authorization = format!("Token {token}");
+    let url = format!("http://{}", component.address());
+    let store = json!({"influxdb_v2": {"url": url, "org": component.detail("org"), "token": token}});
+    Server { name: "InfluxDB 2.7", component, authorization, store }
 });
 
 static FILLED: OnceCell<()> = OnceCell::const_new();
@@ -38,14 +48,13 @@ pub(crate) async fn servers() -> [&'static Server; 2] {
 }
 
 async fn fill() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    ONE.post("query", &[("q", "CREATE DATABASE tidemark")], String::new()).await;
-    let organisations: Value = TWO.get("api/v2/orgs", &[]).await;
-    let bucket = json!({"orgID": organisations["orgs"][0]["id"], "name": "tidemark", "retentionRules": []});
-    TWO.post("api/v2/buckets", &[], bucket.to_string()).await;
-    let lines: Vec<_> = history::points().iter().map(line).collect();
+    let points = history::points();
     for server in [&*ONE, &*TWO] {
-        server.post("write", &[("db", "tidemark")], lines.join("\n")).await;
+        let config: StoreConfig = serde_json::from_value(server.store.clone()).unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
+        let store = config.open(Path::new("."), clock).await.unwrap();
+        let written = store.write(&points, &Positions::default()).await.unwrap();
+        assert_eq!((written.points, written.refused), (points.len(), Vec::new()), "{}", server.name);
     }
 }
 
@@ -64,29 +73,8 @@ impl Server {
         serde_json::from_str(&text).unwrap()
     }
 
-    async fn post(&self, path: &str, parameters: &[(&str, &str)], body: String) {
-        let request = reqwest::Client::new().post(self.url(path, parameters)).body(body);
-        let answer = request.header("Authorization", &self.authorization).send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "{}: {status} to {path}: {text}", self.name);
-    }
-
     fn url(&self, path: &str, parameters: &[(&str, &str)]) -> Url {
         let url = format!("http://{}/{path}", self.component.address());
         Url::parse_with_params(&url, parameters).unwrap()
     }
-}
-
-/// One point in line protocol.
-fn line(point: &Point) -> String {
-    let escape =
-        |text: &str| text.replace('\\', "\\\\").replace(' ', "\\ ").replace(',', "\\,").replace('=', "\\=");
-    let tags: String = point.tags.iter().map(|(tag, value)| format!(",{tag}={}", escape(value))).collect();
-    let field = |(name, value): &(std::sync::Arc<str>, FieldValue)| match value {
-        FieldValue::Float(value) => format!("{name}={value}"),
-        FieldValue::Integer(value) => format!("{name}={value}i"),
-        FieldValue::Text(text) => format!("{name}=\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
-    };
-    let fields: Vec<_> = point.fields.iter().map(field).collect();
-    format!("{}{tags} {} {}", point.measurement.as_str(), fields.join(","), point.time.as_nanos())
 }
