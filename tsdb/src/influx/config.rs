@@ -1,11 +1,14 @@
 //! What the sections of both versions share.
 
-use model::{HumanDuration, Secret};
+use std::sync::Arc;
+
+use model::{Clock, HumanDuration, Secret, StoreError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::stores::Problem;
+use super::http::Http;
+use crate::stores::{Problem, check_name};
 
 /// Longest secret file.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
@@ -32,8 +35,42 @@ pub struct TlsConfig {
     pub insecure_skip_verify: bool,
 }
 
+/// What the section of either version has.
+pub(super) struct Section<'a> {
+    pub(super) kind: &'static str,
+    pub(super) name: &'a str,
+    pub(super) url: &'a str,
+    pub(super) retention: Option<HumanDuration>,
+    pub(super) content_encoding: ContentEncoding,
+    pub(super) timeout: HumanDuration,
+    pub(super) tls: &'a TlsConfig,
+}
+
+impl Section<'_> {
+    /// Finds what is wrong.
+    pub(super) fn validate(&self) -> Vec<Problem> {
+        let checks = [
+            check_name(self.kind, self.name),
+            check_url(self.kind, self.url),
+            check_retention(self.kind, self.retention),
+            check_timeout(self.kind, self.timeout),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+
+    /// Makes the client; connects to nothing.
+    pub(super) fn http(&self, clock: Arc<dyn Clock>) -> Result<Http, StoreError> {
+        let made = Http::new(self.url, self.tls, self.content_encoding, self.timeout.into(), clock);
+        made.map_err(|message| StoreError {
+            replica: self.name.to_owned(),
+            operation: "make its client",
+            message,
+        })
+    }
+}
+
 /// Checks an address.
-pub(super) fn check_url(kind: &str, url: &str) -> Option<Problem> {
+fn check_url(kind: &str, url: &str) -> Option<Problem> {
     let wrong = |message: String| Some(Problem::new([kind, "url"], message));
     match Url::parse(url) {
         Err(error) => {
@@ -53,7 +90,7 @@ pub(super) fn check_url(kind: &str, url: &str) -> Option<Problem> {
 }
 
 /// Checks that a retention is one InfluxDB takes.
-pub(super) fn check_retention(kind: &str, retention: Option<HumanDuration>) -> Option<Problem> {
+fn check_retention(kind: &str, retention: Option<HumanDuration>) -> Option<Problem> {
     let short = retention.is_some_and(|retention| retention < MIN_RETENTION);
     short.then(|| {
         Problem::new([kind, "retention"], "retention is shorter than 1h, the shortest InfluxDB keeps")
@@ -61,7 +98,7 @@ pub(super) fn check_retention(kind: &str, retention: Option<HumanDuration>) -> O
 }
 
 /// Checks that a deadline is one.
-pub(super) fn check_timeout(kind: &str, timeout: HumanDuration) -> Option<Problem> {
+fn check_timeout(kind: &str, timeout: HumanDuration) -> Option<Problem> {
     let good = HumanDuration::from_secs(1)..=HumanDuration::from_secs(25);
     (!good.contains(&timeout)).then(|| Problem::new([kind, "timeout"], "timeout is not between 1s and 25s"))
 }

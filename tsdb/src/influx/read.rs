@@ -31,6 +31,21 @@ struct Found {
 }
 
 impl Found {
+    /// Takes a part of the answer to `SHOW FIELD KEYS` and, as the second statement, a `SELECT`.
+    fn take(
+        &mut self,
+        statement: usize,
+        part: &Part,
+        wanted: &BTreeSet<&str>,
+        revised: bool,
+    ) -> Result<(), String> {
+        if statement > 0 {
+            return self.take_rows(part, wanted, revised);
+        }
+        self.take_kinds(part);
+        Ok(())
+    }
+
     fn take_kinds(&mut self, part: &Part) {
         for row in &part.values {
             if let [Value::String(field), Value::String(kind)] = row.as_slice() {
@@ -141,27 +156,14 @@ impl InfluxStore {
         {
             let name = revisions.as_str();
             let statements = format!("{}; {}", show_fields(name), select(name, query, &matchers, &[], 0));
-            self.each(&statements, |statement, part| match statement {
-                0 => {
-                    found.take_kinds(&part);
-                    Ok(())
-                }
-                _ => found.take_rows(&part, &wanted, true),
-            })
-            .await?;
+            self.each(&statements, |nth, part| found.take(nth, &part, &wanted, true)).await?;
         }
         let limit = if query.last == 0 { 0 } else { query.last.saturating_add(found.hiding()) };
         let fields: Vec<&str> = wanted.iter().copied().collect();
         let name = query.measurement.as_str();
         let select = select(name, query, &query.matchers, &fields, limit);
-        self.each(&format!("{}; {select}", show_fields(name)), |statement, part| match statement {
-            0 => {
-                found.take_kinds(&part);
-                Ok(())
-            }
-            _ => found.take_rows(&part, &wanted, false),
-        })
-        .await?;
+        let statements = format!("{}; {select}", show_fields(name));
+        self.each(&statements, |nth, part| found.take(nth, &part, &wanted, false)).await?;
         Ok(found.into_series(query.last))
     }
 

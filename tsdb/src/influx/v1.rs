@@ -9,12 +9,12 @@ use reqwest::{Method, RequestBuilder, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{ContentEncoding, TlsConfig, check_retention, check_timeout, check_url, secret};
+use super::config::{ContentEncoding, Section, TlsConfig, secret};
 use super::http::Http;
 use super::influxql::{identifier, parameters};
 use super::trouble::Trouble;
 use super::{InfluxStore, Server, rows};
-use crate::stores::{Problem, Store, StoreType, check_name};
+use crate::stores::{Problem, Store, StoreType};
 
 /// An InfluxDB 1.x.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,6 +62,21 @@ impl Default for InfluxdbConfig {
     }
 }
 
+impl InfluxdbConfig {
+    /// What both versions share.
+    fn section(&self) -> Section<'_> {
+        Section {
+            kind: "influxdb",
+            name: &self.name,
+            url: &self.url,
+            retention: self.retention,
+            content_encoding: self.content_encoding,
+            timeout: self.timeout,
+            tls: &self.tls,
+        }
+    }
+}
+
 #[async_trait]
 impl StoreType for InfluxdbConfig {
     fn kind(&self) -> &'static str {
@@ -74,10 +89,7 @@ impl StoreType for InfluxdbConfig {
 
     fn validate(&self) -> Vec<Problem> {
         let kind = self.kind();
-        let mut problems: Vec<_> = check_name(kind, &self.name).into_iter().collect();
-        problems.extend(check_url(kind, &self.url));
-        problems.extend(check_retention(kind, self.retention));
-        problems.extend(check_timeout(kind, self.timeout));
+        let mut problems = self.section().validate();
         if self.database.is_empty() {
             problems.push(Problem::new([kind, "database"], "the database has no name"));
         }
@@ -94,12 +106,7 @@ impl StoreType for InfluxdbConfig {
 
     async fn open(&self, _data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
         let timeout = self.timeout.into();
-        let http = Http::new(&self.url, &self.tls, self.content_encoding, timeout, Arc::clone(&clock));
-        let http = http.map_err(|message| StoreError {
-            replica: self.name.clone(),
-            operation: "make its client",
-            message,
-        })?;
+        let http = self.section().http(Arc::clone(&clock))?;
         let server = Box::new(Influxdb { config: self.clone(), http });
         Ok(Arc::new(InfluxStore::new(&self.name, clock, timeout, server)))
     }

@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::client::PlainClient;
-use super::config::{ContentEncoding, TlsConfig, check_retention, check_timeout, check_url, secret};
+use super::config::{ContentEncoding, Section, TlsConfig, secret};
 use super::http::Http;
 use super::influxql::parameters;
 use super::trouble::Trouble;
 use super::{InfluxStore, Server};
-use crate::stores::{Problem, Store, StoreType, check_name};
+use crate::stores::{Problem, Store, StoreType};
 
 /// An InfluxDB 2.x.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +66,21 @@ impl Default for InfluxdbV2Config {
     }
 }
 
+impl InfluxdbV2Config {
+    /// What both versions share.
+    fn section(&self) -> Section<'_> {
+        Section {
+            kind: "influxdb_v2",
+            name: &self.name,
+            url: &self.url,
+            retention: self.retention,
+            content_encoding: self.content_encoding,
+            timeout: self.timeout,
+            tls: &self.tls,
+        }
+    }
+}
+
 #[async_trait]
 impl StoreType for InfluxdbV2Config {
     fn kind(&self) -> &'static str {
@@ -78,10 +93,7 @@ impl StoreType for InfluxdbV2Config {
 
     fn validate(&self) -> Vec<Problem> {
         let kind = self.kind();
-        let mut problems: Vec<_> = check_name(kind, &self.name).into_iter().collect();
-        problems.extend(check_url(kind, &self.url));
-        problems.extend(check_retention(kind, self.retention));
-        problems.extend(check_timeout(kind, self.timeout));
+        let mut problems = self.section().validate();
         for (key, text) in [("org", &self.org), ("bucket", &self.bucket)] {
             if text.is_empty() {
                 problems.push(Problem::new([kind, key], format!("`{key}` is empty")));
@@ -99,12 +111,7 @@ impl StoreType for InfluxdbV2Config {
 
     async fn open(&self, _data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, StoreError> {
         let timeout = self.timeout.into();
-        let http = Http::new(&self.url, &self.tls, self.content_encoding, timeout, Arc::clone(&clock));
-        let http = http.map_err(|message| StoreError {
-            replica: self.name.clone(),
-            operation: "make its client",
-            message,
-        })?;
+        let http = self.section().http(Arc::clone(&clock))?;
         let plain = http.base.scheme() == "http"
             && http.base.path() == "/"
             && self.content_encoding == ContentEncoding::Identity;
