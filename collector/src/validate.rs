@@ -3,28 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use model::Problem;
 use model::{check_label_name, check_metric_name};
 
 use crate::{SamplerSpec, SourceConfig, Timetable};
-
-/// Something wrong with a part of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, from the checked section down: keys and list indices, `["http", "url"]`, `["labels", "0"]`.
-    pub path: Vec<String>,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl Problem {
-    pub(crate) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
-        Self::at(&path, message)
-    }
-
-    pub(crate) fn at(path: &[&str], message: impl Into<String>) -> Self {
-        Self { path: path.iter().map(|part| (*part).to_owned()).collect(), message: message.into() }
-    }
-}
 
 /// Checks one entry of `sources`. Paths begin with the source's type (`http`, `sqlite`).
 pub fn validate_source(source: &SourceConfig) -> Vec<Problem> {

@@ -8,11 +8,13 @@
 //! a [`Verdict`] in the detector, whose [`AlertTransition`]s the notifier turns into messages.
 
 mod alert;
+mod causes;
 mod clock;
 mod duration;
 mod labels;
 mod log;
 mod pipeline;
+mod problem;
 mod sample;
 mod secret;
 mod store;
@@ -21,6 +23,7 @@ mod time;
 mod verdict;
 
 pub use alert::{AlertId, AlertInfo, AlertTransition, Severity, Transition};
+pub use causes::causes;
 pub use clock::{Clock, ManualClock, Monotonic, Sleep};
 pub use duration::{HumanDuration, ParseDurationError};
 pub use labels::{InvalidName, Labels, RESERVED_LABELS, SeriesKey, check_label_name, check_metric_name};
@@ -29,6 +32,7 @@ pub use log::{
     ProducerState, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,
 };
 pub use pipeline::{PipelineKind, PipelinePoint};
+pub use problem::Problem;
 pub use sample::{MissedReason, Origin, Ratio, Sample, Tick, TickOutcome};
 pub use secret::Secret;
 pub use store::{

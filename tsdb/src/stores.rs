@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use model::Problem;
 use model::{Clock, ReadSeries, StoreError, WriteSamples};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,21 +112,6 @@ pub trait Store: WriteSamples + ReadSeries {
     /// # Errors
     /// [`StoreError`]: why it cannot be used, without secrets.
     async fn probe(&self) -> Result<String, StoreError>;
-}
-
-/// Something wrong with a part of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, from the store's entry down: its type, then keys.
-    pub path: Vec<String>,
-    /// What is wrong and what would be right.
-    pub message: String,
-}
-
-impl Problem {
-    pub(crate) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
-        Self { path: path.map(str::to_owned).to_vec(), message: message.into() }
-    }
 }
 
 /// What a store's name may be: it names a consumer, a folder and a label.

@@ -232,18 +232,3 @@ fn join(base: &Url, path: &str) -> Result<Url, String> {
 fn shown_address(url: &Url) -> String {
     shown(&format!("{}{}", url.origin().ascii_serialization(), url.path()), 120)
 }
-
-/// An error and its causes, without the address.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let text = text.split(" for url (").next().unwrap_or_default().to_owned();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        next = error.source();
-    }
-    parts.join(": ")
-}

@@ -8,7 +8,7 @@ use chrono::DateTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
-use model::{Clock, Timestamp};
+use model::{Clock, Timestamp, causes};
 use reqwest::header::{CONTENT_ENCODING, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response};
@@ -68,7 +68,7 @@ impl Http {
         } else if base.scheme() == "http" {
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|e| format!("cannot make an HTTP client: {}", chain(&e)))?;
+        let client = builder.build().map_err(|e| format!("cannot make an HTTP client: {}", causes(&e)))?;
         Ok(Self { client, base, encoding, timeout, clock })
     }
 
@@ -98,7 +98,7 @@ impl Http {
 
     /// Sends a request; a success is handed on unread.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Trouble> {
-        let response = self.within(request.send()).await?.map_err(|e| Trouble::transient(chain(&e)))?;
+        let response = self.within(request.send()).await?.map_err(|e| Trouble::transient(causes(&e)))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -124,7 +124,7 @@ impl Http {
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|e| Trouble::transient(chain(&e)))?;
+            let chunk = chunk.map_err(|e| Trouble::transient(causes(&e)))?;
             body.extend_from_slice(&chunk[..chunk.len().min(MAX_WORDS - body.len())]);
             if body.len() == MAX_WORDS {
                 break;
@@ -157,21 +157,6 @@ fn pause(text: &str, now: Timestamp) -> Option<Duration> {
         Err(_) => Timestamp::from_datetime(&DateTime::parse_from_rfc2822(text).ok()?).since(now),
     };
     Some(pause.min(MAX_RETRY_AFTER))
-}
-
-/// An error and its causes, without the address.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let text = text.split(" for url (").next().unwrap_or_default().to_owned();
-        if !parts.iter().any(|part| part.contains(&text)) {
-            parts.push(text);
-        }
-        next = error.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]

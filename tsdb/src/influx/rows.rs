@@ -8,7 +8,6 @@ use reqwest::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::chain;
 use super::line::restored;
 use super::trouble::Trouble;
 
@@ -58,7 +57,7 @@ pub(super) async fn each(
     let mut bytes = response.bytes_stream();
     let mut line = Vec::new();
     while let Some(more) = bytes.next().await {
-        let more = more.map_err(|error| Trouble::transient(chain(&error)))?;
+        let more = more.map_err(|error| Trouble::transient(model::causes(&error)))?;
         for piece in more.split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(piece);
             if line.len() > MAX_CHUNK_BYTES {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
-use super::chain;
 use crate::sources::certificate;
 use crate::text::shown;
 use crate::{Persistence, SourceError};
@@ -78,7 +77,7 @@ pub(super) fn transport(error: &reqwest::Error) -> SourceError {
     if let Some(message) = certificate::disbelief(error) {
         return SourceError { persistence: Persistence::Permanent, ..SourceError::unreachable(message) };
     }
-    let message = chain(error);
+    let message = model::causes(error);
     if error.is_redirect() || error.is_builder() {
         SourceError::permanent(message)
     } else if error.is_connect() || error.is_timeout() {

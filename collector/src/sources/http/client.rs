@@ -35,7 +35,7 @@ pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
         let proxy = Proxy::all(proxy.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
         builder = builder.proxy(proxy);
     }
-    builder.build().map_err(|e| format!("cannot make an HTTP client: {}", super::chain(&e)))
+    builder.build().map_err(|e| format!("cannot make an HTTP client: {}", model::causes(&e)))
 }
 
 /// Follows redirects within one origin only: credentials and headers go to nobody else.

@@ -127,17 +127,8 @@ fn words(error: &DbError, query: Option<&Rendered>) -> String {
     words
 }
 
-/// An error and its causes, or these alone where it says no more than that there is one.
+/// An error's causes, or itself where it has none: it says no more than that there is one.
 fn chain(error: &Error) -> String {
-    let mut parts = Vec::new();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let text = error.to_string();
-        if !parts.iter().any(|part: &String| part.contains(&text)) {
-            parts.push(text);
-        }
-        next = error.source();
-    }
-    let whole = if parts.is_empty() { error.to_string() } else { parts.join(": ") };
+    let whole = error.source().map_or_else(|| error.to_string(), model::causes);
     shown(&whole, 400)
 }

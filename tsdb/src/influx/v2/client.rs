@@ -14,7 +14,7 @@ use influxdb2::{Client, RequestError};
 use model::{Clock, Secret};
 use url::Url;
 
-use super::super::http::{Answer, chain, within};
+use super::super::http::{Answer, within};
 use super::super::trouble::Trouble;
 
 pub(super) struct PlainClient {
@@ -51,7 +51,7 @@ impl PlainClient {
             Ok(Err(RequestError::Http { status, text })) => {
                 Err(Trouble::of(&Answer { status: status.as_u16(), retry_after: None, body: text }))
             }
-            Ok(Err(error)) => Err(Trouble::transient(chain(&error))),
+            Ok(Err(error)) => Err(Trouble::transient(model::causes(&error))),
             Err(_) => Err(Trouble::transient("answer could not be read")),
         }
     }
