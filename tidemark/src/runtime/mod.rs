@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod console_backend;
 mod control;
 mod guard;
+mod listener;
 mod older;
 pub(crate) mod process;
 mod reload;

@@ -1,7 +1,6 @@
 //! The one HTTP listener: pages, health, metrics and the API for commands.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -11,8 +10,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use model::Secret;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::console_backend::ConsoleBackend;
 use super::guard::{Guard, guard};
@@ -21,8 +18,6 @@ use crate::api::{PartReadiness, READYZ, Readiness};
 
 /// Largest request body.
 const BODY_LIMIT: usize = 1 << 20;
-/// How long open connections may take to end at shutdown.
-const CLOSING: Duration = Duration::from_secs(2);
 
 /// Everything that is served, behind the guard.
 pub(super) fn app(
@@ -60,24 +55,6 @@ fn console_language(language: notifier::Language) -> console::Language {
     match language {
         notifier::Language::En => console::Language::En,
         notifier::Language::Zh => console::Language::Zh,
-    }
-}
-
-/// Serves until told to close, then lets open requests end.
-pub(super) async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
-    let closed = closing.clone();
-    let server = axum::serve(listener, app).with_graceful_shutdown(async move { closed.cancelled().await });
-    let too_long = async {
-        closing.cancelled().await;
-        tokio::time::sleep(CLOSING).await;
-    };
-    tokio::select! {
-        ended = async { server.await } => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the listener failed");
-            }
-        }
-        () = too_long => {}
     }
 }
 

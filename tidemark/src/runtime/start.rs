@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tsdb::{FollowOptions, ReadOptions, Replica, ReplicaMetrics, Replicas, Status, Store};
 
+use super::listener::{Limits, ListenerMetrics, Server};
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
@@ -273,7 +274,7 @@ impl Starting {
         Ok(())
     }
 
-    fn finish(self, listener: Option<TcpListener>, address: SocketAddr, folder: DataFolder) -> Running {
+    fn finish(mut self, listener: Option<TcpListener>, address: SocketAddr, folder: DataFolder) -> Running {
         let parts = Arc::new(Parts {
             started: self.options.clock.monotonic_now(),
             clock: self.clock(),
@@ -295,9 +296,11 @@ impl Starting {
             if let Err(error) = folder.leave_note(&address.to_string(), &token) {
                 tracing::warn!(error = %in_full(&error), "commands will not find this process");
             }
+            let metrics = ListenerMetrics::register(&mut self.registry);
+            let server = Server { clock: Arc::clone(&parts.clock), limits: Limits::default(), metrics };
             let showcase = self.options.showcase;
             let app = server::app(Arc::clone(&parts), token, Arc::new(self.registry), showcase);
-            tokio::spawn(server::serve(listener, app, closing.clone()));
+            tokio::spawn(server.serve(listener, app, closing.clone()));
         }
         Running {
             parts,
