@@ -46,6 +46,32 @@ pub(crate) async fn until(what: &str, reached: impl Fn() -> bool) {
     }
 }
 
+/// The same for what only waiting tells; panics when that takes a minute.
+pub(crate) async fn until_true(what: &str, reached: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !reached().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), wait).await.is_err() {
+        panic!("never came: {what}");
+    }
+}
+
+/// Columns, how many rows, and the rows, in one line.
+pub(crate) fn table(rows: &Rows) -> String {
+    let cell = |cell: &Cell| match cell {
+        Cell::Text(text) => format!("{text:?}"),
+        Cell::Null => "-".to_owned(),
+        Cell::Int(n) => n.to_string(),
+        Cell::UInt(n) => format!("u{n}"),
+        Cell::Float(n) => format!("{n:?}"),
+        Cell::Bool(is) => is.to_string(),
+    };
+    let lines = rows.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" "));
+    format!("{}: {} | {}", rows.columns.join(" "), rows.rows.len(), lines.collect::<Vec<_>>().join(" / "))
+}
+
 /// What a [`FakeSource`] does when it is asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {

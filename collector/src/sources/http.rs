@@ -1,11 +1,9 @@
 //! HTTP APIs.
 //!
-//! A request costs at most `max_response_bytes` of memory and one place of the source until it is answered or dropped.
-//! Credentials go to the configured origin only and never into a message.
+//! What reads an answer, keeps credentials where they belong and bounds it all is `web.rs`; here are requests out of
+//! templates and rows out of what comes back.
 
-mod answer;
 mod check;
-mod client;
 mod config;
 mod extract;
 mod json_path;
@@ -22,17 +20,18 @@ use async_trait::async_trait;
 use chrono_tz::Tz;
 use model::Window;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, Request, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use reqwest::{Method, Request, StatusCode};
 use url::Url;
 
 use check::{validate, validate_query};
-pub use config::{BasicAuth, CsvExtract, HttpConfig, HttpMethod, HttpQuery, JsonExtract, TlsConfig};
+pub use config::{BasicAuth, CsvExtract, HttpConfig, HttpMethod, HttpQuery, JsonExtract};
 pub use json_path::JsonPathText;
 
-use super::secret::redact;
 use super::{QueryType, SourceType, wrong_query};
 use crate::params::zone;
+pub use crate::sources::web::TlsConfig;
+use crate::sources::web::answer::{self, Refusal};
+use crate::sources::web::{self, Server, client, shown_address};
 use crate::text::shown;
 use crate::validate::Problem;
 use crate::{ProbeReport, Query, Rows, SampleRequest, Source, SourceError};
@@ -69,13 +68,13 @@ impl QueryType for HttpQuery {
     }
 }
 
+/// So much of an error's body is read.
+const ERROR_BODY_BYTES: u64 = 4 << 10;
+
 /// An HTTP API as a source.
 pub struct HttpSource {
-    config: HttpConfig,
-    base: Url,
     zone: Tz,
-    client: Client,
-    places: Arc<Semaphore>,
+    server: Server,
 }
 
 impl HttpSource {
@@ -84,60 +83,44 @@ impl HttpSource {
     /// # Errors
     /// When address, zone, proxy or certificate file are wrong.
     pub fn new(config: &HttpConfig) -> Result<Self, String> {
-        let base = check::base_url(&config.url)?;
-        Ok(Self {
-            zone: zone(config.timezone.as_deref())?,
-            client: client::build(config, &base)?,
-            places: Arc::new(Semaphore::new(config.max_concurrent.clamp(1, 256))),
-            config: config.clone(),
-            base,
-        })
+        let server = Server::new(config.settings())?;
+        Ok(Self { zone: zone(config.timezone.as_deref())?, server })
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, SourceError> {
-        let places = Arc::clone(&self.places);
-        places.acquire_owned().await.map_err(|_| SourceError::permanent("source is closed"))
-    }
-
-    /// Sends a request with the source's headers under the query's, and reads the answer.
-    async fn fetch(&self, mut request: Request, secrets: &mut Vec<String>) -> Result<Vec<u8>, SourceError> {
-        let (mut headers, found) = client::headers(&self.config).await?;
-        secrets.extend(found);
-        headers.extend(
-            std::mem::take(request.headers_mut())
-                .into_iter()
-                .filter_map(|(name, value)| Some((name?, value))),
-        );
-        *request.headers_mut() = headers;
-        let response = self.client.execute(request).await.map_err(|e| answer::transport(&e))?;
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(Vec::new());
+    /// Sends a request and reads the answer.
+    async fn fetch(&self, request: Request, secrets: &mut Vec<String>) -> Result<Vec<u8>, SourceError> {
+        let response = self.server.send(request, secrets).await?;
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(Vec::new()),
+            status if status.is_success() => answer::body(response, self.server.max_response_bytes()).await,
+            _ => Err(Refusal::read(response, ERROR_BODY_BYTES).await.error(None)),
         }
-        answer::body(response, self.config.max_response_bytes).await
     }
 
     async fn ask(&self, query: &HttpQuery, request: &SampleRequest<'_>) -> Result<Rows, SourceError> {
         let mut secrets: Vec<String> =
             query.headers.values().map(|value| value.expose().to_owned()).collect();
-        let place = self.place().await?;
+        let place = Arc::new(self.server.place().await?);
         let wire = self.request(query, request.window).map_err(SourceError::permanent)?;
         let address = shown_address(wire.url());
         let body = self.fetch(wire, &mut secrets).await;
         let rows = match body {
             Ok(body) if body.is_empty() && !query.number => Ok(Rows::default()),
-            Ok(body) => extract_aside(query.clone(), body, request.max_rows, place).await,
+            Ok(body) => {
+                let (query, max_rows) = (query.clone(), request.max_rows);
+                web::aside(place, move || extract::rows(&query, body, max_rows)).await
+            }
             Err(error) => Err(error),
         };
-        rows.map_err(|error| SourceError {
-            message: redact(format!("{address}: {}", error.message), &secrets),
-            ..error
-        })
+        rows.map_err(|error| web::told(error, &address, &secrets))
     }
 
     fn request(&self, query: &HttpQuery, window: Window) -> Result<Request, String> {
         let fill = |text: &str| template::render(text, window, self.zone, Cow::Owned);
-        let mut url =
-            join(&self.base, &template::render(&query.path, window, self.zone, template::encode_path)?)?;
+        let mut url = join(
+            self.server.base(),
+            &template::render(&query.path, window, self.zone, template::encode_path)?,
+        )?;
         if !query.params.is_empty() {
             let mut pairs = url.query_pairs_mut();
             for (name, value) in &query.params {
@@ -178,15 +161,11 @@ impl Source for HttpSource {
     }
 
     async fn probe(&self) -> Result<ProbeReport, SourceError> {
-        let _place = self.place().await?;
-        let (headers, _) = client::headers(&self.config).await?;
-        let mut request = Request::new(Method::GET, self.base.clone());
-        *request.headers_mut() = headers;
-        let address = shown_address(&self.base);
-        let response = self.client.execute(request).await.map_err(|error| {
-            let error = answer::transport(&error);
-            SourceError { message: format!("{address}: {}", error.message), ..error }
-        })?;
+        let _place = self.server.place().await?;
+        let address = shown_address(self.server.base());
+        let mut secrets = Vec::new();
+        let response = self.server.send(Request::new(Method::GET, self.server.base().clone()), &mut secrets);
+        let response = response.await.map_err(|error| web::told(error, &address, &secrets))?;
         let detail = format!("{address}: HTTP {}", response.status());
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -196,21 +175,6 @@ impl Source for HttpSource {
             _ => Ok(ProbeReport { detail }),
         }
     }
-}
-
-/// Takes the rows on a thread that may be busy for a while; the place stays taken until it has ended.
-async fn extract_aside(
-    query: HttpQuery,
-    body: Vec<u8>,
-    max_rows: usize,
-    place: OwnedSemaphorePermit,
-) -> Result<Rows, SourceError> {
-    let thread = tokio::task::spawn_blocking(move || {
-        let rows = extract::rows(&query, body, max_rows);
-        drop(place);
-        rows
-    });
-    thread.await.map_err(|e| SourceError::permanent(format!("extraction failed inside Tidemark: {e}")))?
 }
 
 /// The path of a query behind the base address, on the same host whatever it holds.
@@ -226,9 +190,4 @@ fn join(base: &Url, path: &str) -> Result<Url, String> {
     } else {
         Err(format!("path leaves the host {}", base.origin().ascii_serialization()))
     }
-}
-
-/// An address without its parameters, which may hold secrets.
-fn shown_address(url: &Url) -> String {
-    shown(&format!("{}{}", url.origin().ascii_serialization(), url.path()), 120)
 }

@@ -11,12 +11,14 @@ use crate::validate::Problem;
 use crate::{Source, SourceError};
 
 mod certificate;
+pub mod elasticsearch;
 pub mod http;
 pub mod mysql;
 pub mod postgres;
 mod secret;
 pub mod sql;
 pub mod sqlite;
+mod web;
 
 /// A source of the section `sources`, keyed by its type: `shop: {sqlite: {path: shop.db}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +32,8 @@ pub enum SourceConfig {
     Postgres(Box<postgres::PostgresConfig>),
     /// An HTTP API.
     Http(Box<http::HttpConfig>),
+    /// An Elasticsearch or OpenSearch cluster.
+    Elasticsearch(Box<elasticsearch::ElasticsearchConfig>),
 }
 
 impl SourceConfig {
@@ -40,6 +44,7 @@ impl SourceConfig {
             Self::Mysql(config) => &**config,
             Self::Postgres(config) => &**config,
             Self::Http(config) => &**config,
+            Self::Elasticsearch(config) => &**config,
         }
     }
 
@@ -58,6 +63,8 @@ pub enum Query {
     Sql(String),
     /// A request and what to take from its answer.
     Http(Box<http::HttpQuery>),
+    /// Documents to count and what to compute of them.
+    Elasticsearch(Box<elasticsearch::ElasticsearchQuery>),
 }
 
 impl Query {
@@ -66,6 +73,7 @@ impl Query {
         match self {
             Self::Sql(statement) => statement,
             Self::Http(query) => &**query,
+            Self::Elasticsearch(query) => &**query,
         }
     }
 
@@ -160,6 +168,7 @@ mod tests {
                 "mysql",
                 "sql",
             ),
+            (json!({"elasticsearch": {"url": "http://x"}}), "elasticsearch", "elasticsearch"),
         ] {
             let source: SourceConfig = serde_json::from_value(source).unwrap();
             assert_eq!((source.kind(), source.as_type().language()), (kind, takes));

@@ -51,6 +51,10 @@ fn file_paths(root: &Node) -> Vec<Vec<String>> {
 }
 
 fn collect(node: &Node, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    if matches!(&path[..], [section, _, key] if section == "metrics" && key == "query") {
+        // What a query holds is the source's business: fields of documents may end in `_file`.
+        return;
+    }
     let free = path.last().is_some_and(|last| FREE.contains(&last.as_str()));
     let mut visit = |step: &str, child: &Node| {
         path.push(step.to_owned());

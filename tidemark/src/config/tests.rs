@@ -115,9 +115,9 @@ fn words_and_types() {
     tidemark.yaml:18:15: error: unknown time zone `Asia/Shangai`, did you mean `Asia/Shanghai`?
     tidemark.yaml:1:10: error: version `2` is not known: this Tidemark reads version 1
     tidemark.yaml:6:5: error: missing key `source`
-    tidemark.yaml:3:10: error: unknown type `sqlit`, did you mean `sqlite`? (valid: sqlite, mysql, postgres, http)
-    tidemark.yaml:3:9: error: expected a mapping with one of: sqlite, mysql, postgres, http, found `shop.db`
-    tidemark.yaml:3:35: error: expected exactly one of: sqlite, mysql, postgres, http
+    tidemark.yaml:3:10: error: unknown type `sqlit`, did you mean `sqlite`? (valid: sqlite, mysql, postgres, http, elasticsearch)
+    tidemark.yaml:3:9: error: expected a mapping with one of: sqlite, mysql, postgres, http, elasticsearch, found `shop.db`
+    tidemark.yaml:3:35: error: expected exactly one of: sqlite, mysql, postgres, http, elasticsearch
     tidemark.yaml:19:37: error: unknown key `colum`, did you mean `column`?
     tidemark.yaml:19:14: error: expected text or a mapping, found a list
     tidemark.yaml:10:10: error: expected text, found nothing: give a value or leave the key out
@@ -337,6 +337,31 @@ fn numbers_are_taken_as_text_where_text_is_wanted() {
     let text = with("unit: CNY", "unit: 1e3").replace("delay: 5s", "title: 2024");
     let (file, _) = check(&text).good.unwrap();
     assert_eq!(file.metrics[0].judging.title.as_deref(), Some("2024"));
+}
+
+#[test]
+fn a_search_is_taken_as_it_is_written() {
+    let source = r#"{elasticsearch: {url: "https://search:9200", api_key: "${RISK_TOKEN}"}}"#;
+    let query = r#"{elasticsearch: {index: "orders-*", query: {term: {log_file: "a.log"}}, time_field: null, by: [channel],
+      metrics: {slow: {filter: "wait:>3"}, p: {percentiles: {field: wait}}, sum_file: {sum: amount}}}}"#;
+    let other = r#"{http: {url: "https://risk.example.com", bearer_token: "${RISK_TOKEN}"}}"#;
+    let text = with(other, source)
+        .replace(r#"{http: {path: /sales, json: {rows: "$[*]"}}}"#, query)
+        .replace("values: [orders,", "labels: [channel]\n    values: [{name: orders, column: slow},");
+    assert_eq!(shown(&text), "");
+    let (file, _) = check(&text).good.unwrap();
+    let collector::Query::Elasticsearch(query) = &file.metrics[1].query else { panic!("another query") };
+    let filter = serde_json::to_string(&query.query).unwrap();
+    assert_eq!((filter.as_str(), &query.time_field), (r#"{"term":{"log_file":"a.log"}}"#, &None));
+    let wrong = text
+        .replace("percentiles: {field: wait}", "percentile: wait")
+        .replace("by: [channel]", "by: [{name: channel, feld: c}, 3]")
+        .replace("api_key:", "api_key: x, apikey:");
+    insta::assert_snapshot!(shown(&wrong), @r#"
+    tidemark.yaml:4:66: error: unknown key `apikey`, did you mean `api_key`?
+    tidemark.yaml:15:123: error: unknown key `feld`, did you mean `field`? (valid: name, field, missing_bucket)
+    tidemark.yaml:16:48: error: unknown type `percentile`, did you mean `percentiles`? (valid: sum, avg, min, max, value_count, cardinality, stats, extended_stats, percentiles, filter)
+    "#);
 }
 
 proptest! {

@@ -1,41 +1,16 @@
 //! What can be told of HTTP sources and queries without asking.
 
 use chrono_tz::Tz;
-use reqwest::header::{HeaderName, HeaderValue};
-use url::Url;
 
 use super::{HttpConfig, HttpQuery, JsonPathText, template};
 use crate::params::zone;
-use crate::text::shown;
+use crate::sources::web::check;
 use crate::validate::Problem;
-
-/// The base address: http or https, a host, no user, password, parameters or fragment.
-pub(super) fn base_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("`{}` is not an address: {e}", shown(text, 100)))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("scheme `{}` is neither http nor https", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("user name and password belong into basic_auth, not into the address".to_owned());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("parameters belong into the query's `params`, not into the address".to_owned());
-    }
-    Ok(url)
-}
 
 /// Checks a source's section.
 pub(super) fn validate(config: &HttpConfig) -> Vec<Problem> {
-    let mut problems = Vec::new();
+    let mut problems = check::settings("http", &config.settings());
     let mut wrong = |path: &[&str], message: String| problems.push(Problem::at(path, message));
-    if let Err(message) = base_url(&config.url) {
-        wrong(&["http", "url"], message);
-    }
-    for (name, value) in &config.headers {
-        if let Err(message) = header(name, value.expose()) {
-            wrong(&["http", "headers", name], message);
-        }
-    }
     let bearer = config.bearer_token.is_some() || config.bearer_token_file.is_some();
     if bearer && config.basic_auth.is_some() {
         wrong(&["http", "basic_auth"], "there is a bearer token too: keep one".to_owned());
@@ -47,21 +22,8 @@ pub(super) fn validate(config: &HttpConfig) -> Vec<Problem> {
     if config.basic_auth.as_ref().is_some_and(both_passwords) {
         wrong(&["http", "basic_auth", "password_file"], "there is a password too: keep one".to_owned());
     }
-    let proxy = config.proxy_url.as_ref();
-    if proxy.is_some_and(|proxy| reqwest::Proxy::all(proxy.expose()).is_err()) {
-        wrong(&["http", "proxy_url"], "proxy_url is not an address".to_owned());
-    }
     if let Err(message) = zone(config.timezone.as_deref()) {
         wrong(&["http", "timezone"], message);
-    }
-    if !(1..=256).contains(&config.max_concurrent) {
-        wrong(&["http", "max_concurrent"], "max_concurrent is not between 1 and 256".to_owned());
-    }
-    if !(1..=1 << 30).contains(&config.max_response_bytes) {
-        wrong(
-            &["http", "max_response_bytes"],
-            "max_response_bytes is not between 1 and 1073741824".to_owned(),
-        );
     }
     problems
 }
@@ -122,16 +84,10 @@ fn json_path(path: &JsonPathText) -> Result<(), String> {
     path.compiled().map(|_| ()).map_err(str::to_owned)
 }
 
+/// The header as it would be sent for some window.
 fn header(name: &str, value: &str) -> Result<(), String> {
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err(format!("`{}` is not a header name", shown(name, 60)));
-    }
-    let filled =
+    let window =
         model::Window { start: model::Timestamp::from_secs(0), end: model::Timestamp::from_secs(60) };
-    let value = template::render(value, filled, Tz::UTC, std::borrow::Cow::Owned)
-        .unwrap_or_else(|_| value.to_owned());
-    match HeaderValue::from_str(&value) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!("the value of header `{name}` holds characters that cannot be sent")),
-    }
+    let filled = template::render(value, window, Tz::UTC, std::borrow::Cow::Owned);
+    check::header(name, filled.as_deref().unwrap_or(value))
 }

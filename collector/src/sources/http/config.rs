@@ -7,6 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json_path::JsonPathText;
+use crate::sources::web::{
+    Authorization, SecretFrom, Settings, TlsConfig, default_connect_timeout, default_max_concurrent,
+    default_max_response_bytes,
+};
 
 /// An HTTP API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +52,27 @@ pub struct HttpConfig {
     pub max_concurrent: usize,
 }
 
+impl HttpConfig {
+    /// What it shares with the other types that speak HTTP.
+    pub(super) fn settings(&self) -> Settings {
+        let basic = self.basic_auth.as_ref().map(|auth| Authorization::Basic {
+            username: auth.username.clone(),
+            password: SecretFrom::new(auth.password.as_ref(), auth.password_file.as_ref()),
+        });
+        let token = SecretFrom::given(self.bearer_token.as_ref(), self.bearer_token_file.as_ref());
+        Settings {
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            authorization: basic.or(token.map(Authorization::Bearer)),
+            tls: self.tls.clone(),
+            proxy_url: self.proxy_url.clone(),
+            max_response_bytes: self.max_response_bytes,
+            connect_timeout: self.connect_timeout,
+            max_concurrent: self.max_concurrent,
+        }
+    }
+}
+
 /// User name and password of HTTP basic authentication.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,16 +85,6 @@ pub struct BasicAuth {
     /// File that holds the password; read again for each request.
     #[serde(default)]
     pub password_file: Option<String>,
-}
-
-/// Which certificates are believed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// PEM file of certificate authorities, believed beside those of the system.
-    pub ca_file: Option<String>,
-    /// Believe any certificate. For tests on a trusted network only.
-    pub insecure_skip_verify: bool,
 }
 
 /// A request and what to take from its answer: one of `json`, `csv`, `number`; none of them means `json: {}`.
@@ -142,16 +157,4 @@ impl Default for CsvExtract {
     fn default() -> Self {
         Self { delimiter: ',', header: true, columns: Vec::new() }
     }
-}
-
-fn default_max_response_bytes() -> u64 {
-    8 << 20
-}
-
-fn default_connect_timeout() -> HumanDuration {
-    HumanDuration::from_secs(5)
-}
-
-fn default_max_concurrent() -> usize {
-    8
 }

@@ -4,6 +4,7 @@ use csv::{ReaderBuilder, StringRecord};
 use serde_json::Value;
 
 use super::{CsvExtract, HttpQuery, JsonExtract, JsonPathText};
+use crate::sources::web::json::{parse, scalar, text};
 use crate::text::shown;
 use crate::{Cell, Rows, SourceError};
 
@@ -12,13 +13,7 @@ const MAX_COLUMNS: usize = 256;
 
 /// Takes rows from a body as the query says.
 pub(super) fn rows(query: &HttpQuery, body: Vec<u8>, max_rows: usize) -> Result<Rows, SourceError> {
-    let text = String::from_utf8(body).map_err(|e| {
-        SourceError::invalid(format!(
-            "answer is not UTF-8: byte {} is wrong",
-            e.utf8_error().valid_up_to() + 1
-        ))
-    })?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = text(&body)?;
     if let Some(path) = &query.error_path {
         check_error(path, &parse(text)?)?;
     }
@@ -30,12 +25,6 @@ pub(super) fn rows(query: &HttpQuery, body: Vec<u8>, max_rows: usize) -> Result<
         json_rows(query.json.as_ref().unwrap_or(&JsonExtract::default()), &parse(text)?, max_rows)
     };
     rows.map_err(SourceError::invalid)
-}
-
-fn parse(text: &str) -> Result<Value, SourceError> {
-    serde_json::from_str(text).map_err(|e| {
-        SourceError::invalid(format!("answer is not JSON: {e}; it begins with `{}`", shown(text, 60)))
-    })
 }
 
 fn compiled(path: &JsonPathText) -> Result<&serde_json_path::JsonPath, String> {
@@ -130,20 +119,6 @@ fn member_rows(found: &[&Value]) -> Result<Rows, String> {
     let cell = |row: &Value, name: &String| row.get(name).and_then(scalar).unwrap_or(Cell::Null);
     let rows = found.iter().map(|row| columns.iter().map(|name| cell(row, name)).collect()).collect();
     Ok(Rows { columns, rows })
-}
-
-fn scalar(value: &Value) -> Option<Cell> {
-    match value {
-        Value::Null => Some(Cell::Null),
-        Value::Bool(is) => Some(Cell::Bool(*is)),
-        Value::Number(number) => number
-            .as_i64()
-            .map(Cell::Int)
-            .or_else(|| number.as_u64().map(Cell::UInt))
-            .or_else(|| number.as_f64().map(Cell::Float)),
-        Value::String(text) => Some(Cell::Text(text.clone())),
-        Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 fn kind(value: &Value) -> &'static str {

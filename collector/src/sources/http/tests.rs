@@ -10,7 +10,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{HttpConfig, HttpMethod, HttpQuery, HttpSource};
 use crate::ask::ask;
-use crate::testing::{spec, until};
+use crate::testing::{spec, table, until};
 use crate::{Cell, Query, Rows, SampleRequest, Source, SourceError};
 
 fn config(url: &str) -> HttpConfig {
@@ -58,24 +58,9 @@ async fn error(answer: ResponseTemplate, asked: serde_json::Value) -> String {
     format!("{:?} {:?}: {}", error.reason, error.persistence, error.message.replace(&server.uri(), ""))
 }
 
-/// Columns and rows, one line each.
-fn shown(rows: &Rows) -> String {
-    let cell = |cell: &Cell| match cell {
-        Cell::Text(text) => format!("{text:?}"),
-        Cell::Null => "-".to_owned(),
-        Cell::Int(n) => n.to_string(),
-        Cell::UInt(n) => format!("u{n}"),
-        Cell::Float(n) => format!("{n:?}"),
-        Cell::Bool(is) => is.to_string(),
-    };
-    let rows = rows.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(" "));
-    format!("{} | {}", rows.len(), rows.collect::<Vec<_>>().join(" / "))
-}
-
 async fn rows(body: &str, asked: serde_json::Value) -> String {
     let server = answering(ResponseTemplate::new(200).set_body_string(body)).await;
-    let rows = fetch(&config(&server.uri()), query(asked)).await.unwrap();
-    format!("{}: {}", rows.columns.join(" "), shown(&rows))
+    table(&fetch(&config(&server.uri()), query(asked)).await.unwrap())
 }
 
 #[tokio::test]
@@ -106,7 +91,7 @@ async fn the_request_carries_the_window_and_who_asks() {
         "headers": {"X-Until": "{{ end_s }}"}, "body": r#"{"end": "{{ end }}"}"#,
     }));
     assert_eq!(asked.method, HttpMethod::Post);
-    assert_eq!(shown(&fetch(&config, asked).await.unwrap()), "1 | 4");
+    assert_eq!(table(&fetch(&config, asked).await.unwrap()), "n: 1 | 4");
 }
 
 #[tokio::test]
@@ -290,7 +275,7 @@ async fn an_answer_that_never_ends_costs_its_deadline_and_its_place_is_freed() {
         hung.query = Query::Http(Box::default());
         let manual = ManualClock::new(Timestamp::from_secs(0));
         let clock: Arc<dyn Clock> = Arc::new(manual.clone());
-        let places = Arc::clone(&source.places);
+        let places = source.server.places();
         let driver = tokio::spawn(async move {
             until("the request runs", || places.available_permits() == 1 && manual.sleepers() > 0).await;
             manual.advance(Duration::from_secs(10));
@@ -302,7 +287,7 @@ async fn an_answer_that_never_ends_costs_its_deadline_and_its_place_is_freed() {
             "source `shop` did not answer within 10s",
             "{body:?}"
         );
-        until("the place is free", || source.places.available_permits() == 2).await;
+        until("the place is free", || source.server.places().available_permits() == 2).await;
     }
 }
 
@@ -369,12 +354,12 @@ fn wrong_sections_and_queries_say_what_is_wrong() {
         http.url: scheme `ftp` is neither http nor https
         http.headers.X: the value of header `X` holds characters that cannot be sent
         http.headers.bad name: `bad name` is not a header name
+        http.max_response_bytes: max_response_bytes is not between 1 and 1073741824
         http.basic_auth: there is a bearer token too: keep one
         http.bearer_token_file: there is a bearer_token too: keep one
         http.timezone: `Nowhere` is not a time zone: write for example Asia/Shanghai or UTC
-        http.max_response_bytes: max_response_bytes is not between 1 and 1073741824
-        http.url: user name and password belong into basic_auth, not into the address
-        http.url: parameters belong into the query's `params`, not into the address
+        http.url: user name and password have keys of their own, they do not belong into the address
+        http.url: parameters belong into the query, not into the address
         http.url: `nothing` is not an address: relative URL without a base
         http.url: `http://` is not an address: empty host
         query.http.path: path is an address of its own: the host belongs into the source's url

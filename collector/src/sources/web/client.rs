@@ -1,11 +1,13 @@
 //! The HTTP client of a source, and who it says it is.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Proxy};
 use url::Url;
 
-use super::HttpConfig;
+use super::{Authorization, SecretFrom, Settings};
 use crate::SourceError;
 use crate::sources::secret;
 use crate::sources::sql::install_ring;
@@ -14,15 +16,15 @@ use crate::sources::sql::install_ring;
 const MAX_REDIRECTS: usize = 5;
 
 /// Makes the client. Reads the certificate file.
-pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
+pub(super) fn build(settings: &Settings, base: &Url) -> Result<Client, String> {
     install_ring();
     let mut builder = Client::builder()
         .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")))
         .redirect(same_origin_redirects())
-        .connect_timeout(config.connect_timeout.0)
-        .tls_danger_accept_invalid_certs(config.tls.insecure_skip_verify)
+        .connect_timeout(settings.connect_timeout.0)
+        .tls_danger_accept_invalid_certs(settings.tls.insecure_skip_verify)
         .no_proxy();
-    if let Some(file) = &config.tls.ca_file {
+    if let Some(file) = &settings.tls.ca_file {
         let pem = std::fs::read(file).map_err(|e| format!("cannot read ca_file {file}: {e}"))?;
         let certificates = Certificate::from_pem_bundle(&pem)
             .map_err(|e| format!("ca_file {file} is no PEM bundle: {e}"))?;
@@ -31,7 +33,7 @@ pub(super) fn build(config: &HttpConfig, base: &Url) -> Result<Client, String> {
         // A machine without certificates can still ask an API without TLS.
         builder = builder.tls_certs_only([]);
     }
-    if let Some(proxy) = &config.proxy_url {
+    if let Some(proxy) = &settings.proxy_url {
         let proxy = Proxy::all(proxy.expose()).map_err(|_| "proxy_url is not an address".to_owned())?;
         builder = builder.proxy(proxy);
     }
@@ -56,34 +58,23 @@ fn same_origin_redirects() -> Policy {
 
 /// The headers of the source's configuration, files of secrets read now. Also the secrets, to keep them out of
 /// messages.
-pub(super) async fn headers(config: &HttpConfig) -> Result<(HeaderMap, Vec<String>), SourceError> {
+pub(super) async fn headers(settings: &Settings) -> Result<(HeaderMap, Vec<String>), SourceError> {
     let mut headers = HeaderMap::new();
     let mut secrets = Vec::new();
-    for (name, value) in &config.headers {
+    for (name, value) in &settings.headers {
         insert(&mut headers, name, value.expose())?;
         secrets.push(value.expose().to_owned());
     }
-    if let Some(token) =
-        secret::read(config.bearer_token.as_ref(), config.bearer_token_file.as_deref()).await?
-    {
-        insert(&mut headers, AUTHORIZATION.as_str(), &format!("Bearer {token}"))?;
-        secrets.push(token);
-    }
-    if let Some(auth) = &config.basic_auth {
-        let password =
-            secret::read(auth.password.as_ref(), auth.password_file.as_deref()).await?.unwrap_or_default();
-        let pair = base64::Engine::encode(
-            &base64::engine::general_purpose::STANDARD,
-            format!("{}:{password}", auth.username),
-        );
-        insert(&mut headers, AUTHORIZATION.as_str(), &format!("Basic {pair}"))?;
-        secrets.extend([password, pair]);
+    if let Some(authorization) = &settings.authorization {
+        let (value, found) = credentials(authorization).await?;
+        insert(&mut headers, AUTHORIZATION.as_str(), &value)?;
+        secrets.extend(found);
     }
     Ok((headers, secrets))
 }
 
 /// Adds a header whose value is never shown.
-pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SourceError> {
+pub(crate) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), SourceError> {
     let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         SourceError::permanent(format!("`{}` is not a header name", crate::text::shown(name, 60)))
     })?;
@@ -92,4 +83,30 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &str, value: &str) -> Result
     value.set_sensitive(true);
     headers.insert(key, value);
     Ok(())
+}
+
+/// The value of the `Authorization` header, and the secrets in it.
+async fn credentials(authorization: &Authorization) -> Result<(String, Vec<String>), SourceError> {
+    Ok(match authorization {
+        Authorization::Bearer(token) => {
+            let token = secret(token).await?;
+            (format!("Bearer {token}"), vec![token])
+        }
+        Authorization::Basic { username, password } => {
+            let password = secret(password).await?;
+            let pair = STANDARD.encode(format!("{username}:{password}"));
+            (format!("Basic {pair}"), vec![password, pair])
+        }
+        Authorization::ApiKey(key) => {
+            let key = secret(key).await?;
+            // Base64 has no colon: with one it is `id:key`.
+            let encoded = if key.contains(':') { STANDARD.encode(&key) } else { key.clone() };
+            (format!("ApiKey {encoded}"), vec![key, encoded])
+        }
+    })
+}
+
+/// The secret; empty when none is given.
+async fn secret(from: &SecretFrom) -> Result<String, SourceError> {
+    Ok(secret::read(from.value.as_ref(), from.file.as_deref()).await?.unwrap_or_default())
 }

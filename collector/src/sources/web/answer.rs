@@ -9,19 +9,13 @@ use crate::sources::certificate;
 use crate::text::shown;
 use crate::{Persistence, SourceError};
 
-/// So much of an error's body is read.
-const ERROR_BODY_BYTES: u64 = 4 << 10;
-/// So much of it is shown.
+/// So much of the body of an error is shown.
 const ERROR_BODY_CHARS: usize = 200;
 /// A longer wait is not believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The body of a successful answer. Never holds more than `limit` bytes of it, however long it is.
-pub(super) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, SourceError> {
-    let status = response.status();
-    if !status.is_success() {
-        return Err(refusal(status, response).await);
-    }
+pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Vec<u8>, SourceError> {
     let too_large =
         || SourceError::invalid(format!("answer is larger than {limit} bytes (max_response_bytes)"));
     if response.content_length().is_some_and(|length| length > limit) {
@@ -44,18 +38,40 @@ async fn read(response: &mut Response, limit: u64) -> Result<(Vec<u8>, bool), So
     Ok((body, true))
 }
 
-async fn refusal(status: StatusCode, mut response: Response) -> SourceError {
-    let wait = retry_after(response.headers());
-    let body = read(&mut response, ERROR_BODY_BYTES).await.map(|(body, _)| body).unwrap_or_default();
-    let text = shown(&String::from_utf8_lossy(&body), ERROR_BODY_CHARS);
-    let message = match text.as_str() {
-        "" => format!("HTTP {status}"),
-        text => format!("HTTP {status}: {text}"),
-    };
-    let passes = status.is_server_error()
-        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-    let error = if passes { SourceError::transient(message) } else { SourceError::permanent(message) };
-    error.retry_after(wait)
+/// An answer that is no success.
+pub(crate) struct Refusal {
+    status: StatusCode,
+    /// The beginning of its body.
+    pub(crate) body: Vec<u8>,
+    wait: Option<Duration>,
+}
+
+impl Refusal {
+    /// Reads it, `limit` bytes of its body at the most.
+    pub(crate) async fn read(mut response: Response, limit: u64) -> Self {
+        let (status, wait) = (response.status(), retry_after(response.headers()));
+        let body = read(&mut response, limit).await.map(|(body, _)| body).unwrap_or_default();
+        Self { status, body, wait }
+    }
+
+    /// Whether it is 403: we are known, but may not.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
+    /// The error, with what its body says in words; without them the body itself.
+    pub(crate) fn error(&self, words: Option<String>) -> SourceError {
+        let text = words.unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned());
+        let status = self.status;
+        let message = match shown(&text, ERROR_BODY_CHARS).as_str() {
+            "" => format!("HTTP {status}"),
+            text => format!("HTTP {status}: {text}"),
+        };
+        let passes = status.is_server_error()
+            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        let error = if passes { SourceError::transient(message) } else { SourceError::permanent(message) };
+        error.retry_after(self.wait)
+    }
 }
 
 /// Seconds, or a date, which is taken against the answer's own date: the clocks need not agree.
