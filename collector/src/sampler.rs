@@ -1,11 +1,12 @@
 //! One sampler: a task of its own that asks its source at every tick and appends what came of it.
 //!
 //! Every due tick leaves exactly one entry, in order. While the source is asked, further ticks that come due are missed
-//! (`overrun`); ticks that domain time jumped over are missed (`down`); a tick the log refused is kept as a missed range
-//! (`full`) in memory and goes in before the next one, or earlier: the log is offered it again within a minute, unless the
-//! source is being asked. What is in memory only is lost by a crash and found again at the
+//! (`overrun`); ticks that found the sampler held up run late, as `sampler/due.rs` says; a tick the log refused is kept as
+//! a missed range (`full`) in memory and goes in before the next one, or earlier: the log is offered it again within a
+//! minute, unless the source is being asked. What is in memory only is lost by a crash and found again at the
 //! start, as ticks due since the last entry (`down`). A clock set back repeats no tick: the sampler waits.
 
+mod due;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +30,6 @@ use crate::{SamplerSpec, Source, Timetable};
 
 /// Ticks missed longer ago than this leave no entry: nothing learns from them any more.
 const MAX_DOWN: Duration = Duration::from_secs(28 * 86_400);
-/// A tick this late (or its timeout, when longer) is not begun but missed: a clock that jumped, a machine that slept.
-const MAX_LATE: Duration = Duration::from_secs(15 * 60);
 /// So many entries go into one frame of the log.
 const FRAME_ENTRIES: usize = 1_000;
 /// Longer messages are cut before they are kept with the tick.
@@ -68,6 +67,7 @@ impl Sampler {
             backlog: Backlog::default(),
             retry: Retry::default(),
             accounted: Timestamp::MIN,
+            held_up_until: Timestamp::MIN,
             sampler: self,
         };
         task.resume(resume).await;
@@ -86,6 +86,8 @@ struct Task {
     retry: Retry,
     /// End of the last window that has its entry or stands in the backlog.
     accounted: Timestamp,
+    /// Ticks due up to here are run late, whatever else comes due meanwhile.
+    held_up_until: Timestamp,
 }
 
 impl Task {
@@ -126,12 +128,11 @@ impl Task {
             };
             let due_at = next.end + self.spec().delay;
             self.sampler.health.update(|health| health.next_tick_at = Some(due_at));
-            let waited = self.now() < due_at;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.sampler.clock.sleep_until(due_at) => {
-                    if let Some(window) = self.take_due(waited) {
+                    if let Some(window) = self.take_due() {
                         self.tick(window).await;
                     }
                 }
@@ -154,30 +155,6 @@ impl Task {
     async fn offer_again(&mut self) {
         // What is refused stays in the backlog, and the next offer comes later.
         let _ = self.append(None, Vec::new()).await;
-    }
-
-    /// Of the ticks that are due, the last is to be run; those before it, and itself when it is too late, are missed.
-    fn take_due(&mut self, waited: bool) -> Option<Window> {
-        let now = self.now();
-        let mut due: Vec<Window> = self.due(now).collect();
-        let late =
-            |window: &Window| now.since(window.end + self.spec().delay) <= MAX_LATE.max(self.spec().timeout);
-        let current = due.pop_if(|window| late(window));
-        if waited {
-            self.miss(&due, MissedReason::Down, "the clock jumped over this tick");
-        } else {
-            self.miss(&due, MissedReason::Overrun, OVERRUN);
-        }
-        let current = current?;
-        self.accounted = current.end;
-        Some(current)
-    }
-
-    /// The windows due and not accounted for, at most 28 days of them.
-    fn due(&self, now: Timestamp) -> impl Iterator<Item = Window> + use<'_> {
-        let until = now - self.spec().delay;
-        let from = self.accounted.max(until - MAX_DOWN);
-        self.sampler.timetable.windows_between(from, until)
     }
 
     fn miss(&mut self, windows: &[Window], reason: MissedReason, message: &str) {
@@ -208,7 +185,7 @@ impl Task {
             duration_ms: u64::try_from(asked.duration.as_millis()).unwrap_or(u64::MAX),
             outcome: outcome(asked),
         };
-        let overrun: Vec<Window> = self.due(self.now()).collect();
+        let overrun = self.overrun();
         if let Err(AppendError::TooLarge { .. }) = self.append(Some(tick), overrun).await {
             // Without its samples it is small enough.
             let _ = self.append(None, Vec::new()).await;
