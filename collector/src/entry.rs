@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Body, NewEntry, PipelinePoint, Tick, Timestamp};
+use model::{Body, NewEntry, Tick, Timestamp};
 
 /// The producer's name of a sampler's ticks, `sampler/orders`.
 pub fn producer(sampler: &str) -> Arc<str> {
@@ -20,17 +20,6 @@ pub fn tick_entry(tick: Tick) -> NewEntry {
         sequence: sequence(end),
         source_position: end.as_nanos().to_be_bytes().to_vec(),
         body: Body::Tick(tick),
-    }
-}
-
-/// The entry of a reading of a sampler's health; a producer of its own, `sampler/orders/health`.
-pub(crate) fn health_entry(point: PipelinePoint) -> NewEntry {
-    NewEntry {
-        key: Arc::clone(&point.component),
-        producer: format!("sampler/{}/health", point.component).into(),
-        sequence: sequence(point.at),
-        source_position: Vec::new(),
-        body: Body::Pipeline(point),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct SamplerHealth {
     pub last_error: Option<String>,
     /// The same as a kind.
     pub last_missed: Option<MissedReason>,
+    /// Ticks missed since the process began, those due while it was down included.
+    pub missed_ticks: u64,
     /// Ticks failed in a row.
     pub consecutive_failures: u64,
     /// Domain time of the next tick.

@@ -20,6 +20,7 @@ pub(crate) struct Report {
     metrics: CollectorMetrics,
     last_point_at: Option<Timestamp>,
     pending_point_at: Option<Timestamp>,
+    missed_since_start: u64,
     duration_ms: f64,
     rows: f64,
     missed: f64,
@@ -33,6 +34,7 @@ impl Report {
             metrics,
             last_point_at: None,
             pending_point_at: None,
+            missed_since_start: 0,
             duration_ms: 0.0,
             rows: 0.0,
             missed: 0.0,
@@ -56,9 +58,15 @@ impl Report {
     /// Ticks were missed, for now only in memory.
     pub(crate) fn missed(&mut self, reason: MissedReason, ticks: u64) {
         self.missed += ticks as f64;
+        self.missed_since_start += ticks;
         let label = MissedLabel { sampler: self.sampler.to_string(), reason: reason.as_str() };
         self.metrics.missed.get_or_create(&label).inc_by(ticks);
         self.count("missed", ticks);
+    }
+
+    /// Ticks missed since the process began, those of the time before it included.
+    pub(crate) fn missed_since_start(&self) -> u64 {
+        self.missed_since_start
     }
 
     /// The log has the tick that was asked for.

@@ -14,14 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AppendError, Clock, MissedReason, NewEntry, Origin, SampleLog, Tick, TickOutcome, Timestamp, Window,
+    AppendError, Clock, MissedReason, NewEntry, Origin, PipelinePoint, SampleLog, Tick, TickOutcome,
+    Timestamp, Window,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::ask::{Asked, ask};
 use crate::backlog::{Backlog, MissedRange};
-use crate::entry::{health_entry, last_window_end, producer, tick_entry};
+use crate::entry::{last_window_end, producer, tick_entry};
 use crate::health::HealthCell;
 use crate::report::Report;
 use crate::retry::Retry;
@@ -232,7 +233,8 @@ impl Task {
         }
         let waiting = self.backlog.ticks();
         self.sampler.report.refused(waiting, self.backlog.take_dropped());
-        self.sampler.health.update(|health| health.refused_ticks = waiting);
+        let missed = self.sampler.report.missed_since_start();
+        self.sampler.health.update(|health| (health.refused_ticks, health.missed_ticks) = (waiting, missed));
         result
     }
 
@@ -250,7 +252,7 @@ impl Task {
             return Ok(());
         }
         let point = self.sampler.report.point(self.now());
-        entries.extend(point.map(health_entry));
+        entries.extend(point.map(PipelinePoint::into_entry));
         self.sampler.log.append(entries).await?;
         self.backlog.taken(FRAME_ENTRIES);
         self.sampler.report.point_taken();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Body, NewEntry, Timestamp};
 
 /// What part of the pipeline a point speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,10 +13,12 @@ use crate::Timestamp;
 pub enum PipelineKind {
     /// A sampler: `duration_ms`, `rows`, `missed`, `errors`.
     Sampler,
-    /// A consumer of the log: `lag_entries`, `lag_secs`.
+    /// A consumer of the log: `lag_entries` (estimated when it is far behind), `lag_secs` (age of the oldest of them).
     Consumer,
-    /// A delivery channel: `delivered`, `failed`, `queued`.
+    /// A delivery channel: `delivered`, `failed`, `unknown` since the reading before, and `queued` now.
     Channel,
+    /// The log: `bytes`, `max_bytes`, `depth_pct`.
+    Log,
 }
 
 impl PipelineKind {
@@ -26,6 +28,7 @@ impl PipelineKind {
             Self::Sampler => "sampler",
             Self::Consumer => "consumer",
             Self::Channel => "channel",
+            Self::Log => "log",
         }
     }
 }
@@ -41,4 +44,18 @@ pub struct PipelinePoint {
     pub at: Timestamp,
     /// Readings by name.
     pub fields: BTreeMap<Arc<str>, f64>,
+}
+
+impl PipelinePoint {
+    /// Its entry of the log: a producer of its own, such as `sampler/orders/health`, numbered by the reading's time in
+    /// milliseconds.
+    pub fn into_entry(self) -> NewEntry {
+        NewEntry {
+            key: Arc::clone(&self.component),
+            producer: format!("{}/{}/health", self.kind.as_str(), self.component).into(),
+            sequence: u64::try_from(self.at.as_millis()).unwrap_or(0),
+            source_position: Vec::new(),
+            body: Body::Pipeline(self),
+        }
+    }
 }

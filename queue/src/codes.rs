@@ -37,7 +37,7 @@ codes! {
         DriftUp = 7, DriftDown = 8,
     }
     Transition { Pending = 0, Firing = 1, SeverityChanged = 2, Resolved = 3 }
-    PipelineKind { Sampler = 0, Consumer = 1, Channel = 2 }
+    PipelineKind { Sampler = 0, Consumer = 1, Channel = 2, Log = 3 }
 }
 
 /// Outcomes of a tick.

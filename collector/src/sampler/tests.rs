@@ -438,6 +438,8 @@ async fn health_goes_into_the_log_at_most_once_a_minute() {
         sampler/orders/health 2026-03-02T10:01:10Z {"duration_ms": 0.0, "errors": 1.0, "missed": 1.0, "rows": 5.0}
         sampler/orders/health 2026-03-02T10:02:10Z {"duration_ms": 0.0, "errors": 0.0, "missed": 0.0, "rows": 6.0}
         "#);
+    let health = bench.health.read();
+    assert_eq!((health.missed_ticks, health.consecutive_failures), (1, 0));
 }
 
 /// A log whose frames are too small for the number 999.

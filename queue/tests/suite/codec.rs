@@ -173,7 +173,8 @@ fn an_alert() -> impl Strategy<Value = Body> {
 }
 
 fn a_point() -> impl Strategy<Value = Body> {
-    let kind = select(vec![PipelineKind::Sampler, PipelineKind::Consumer, PipelineKind::Channel]);
+    let kind =
+        select(vec![PipelineKind::Sampler, PipelineKind::Consumer, PipelineKind::Channel, PipelineKind::Log]);
     let fields = prop::collection::btree_map(text().prop_map(Arc::from), finite(), 0..4);
     (kind, text(), any::<i64>(), fields).prop_map(|(kind, component, at, fields)| {
         Body::Pipeline(PipelinePoint {
