@@ -25,6 +25,7 @@ pub mod plan;
 pub mod route;
 pub mod stages;
 pub mod store;
+mod tally;
 mod validate;
 pub mod view;
 

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::tally::Tallies;
+
 /// Labels of [`NotifierMetrics::deliveries`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DeliveryLabels {
@@ -53,6 +55,8 @@ pub struct NotifierMetrics {
     pub step_errors: Counter,
     /// Pumps of channels that died and were started again.
     pub restarts: Counter,
+    /// The same by the channel's own name, for console and log.
+    pub(crate) tallies: Tallies,
 }
 
 impl Default for NotifierMetrics {
@@ -68,6 +72,7 @@ impl Default for NotifierMetrics {
             lost_bytes: Counter::default(),
             step_errors: Counter::default(),
             restarts: Counter::default(),
+            tallies: Tallies::default(),
         }
     }
 }

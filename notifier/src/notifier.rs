@@ -16,9 +16,9 @@ use crate::engine::{Engine, on_disk};
 use crate::incident::{Now, key};
 use crate::message::{Message, MessageKind, compose};
 use crate::outbox::{Slot, keep_pumping};
-use crate::plan::{Plan, Receiver};
+use crate::plan::{ChannelSlot, Plan, Receiver};
 use crate::store::{Reader, SqliteStore};
-use crate::view::ChannelTest;
+use crate::view::{ChannelHealth, ChannelTest};
 use crate::{NotifierConfig, NotifierError, NotifierMetrics};
 
 /// How long the stream of alerts must be quiet before a backlog counts as over, when nobody tells.
@@ -217,6 +217,26 @@ impl Notifier {
     pub async fn probe(&self) -> Vec<ChannelTest> {
         let slots = Arc::clone(&self.slots.borrow());
         probe_slots(&slots, self.engine.clock()).await
+    }
+
+    /// How every channel of the configuration fares. Touches the disk.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn channels(&self) -> Result<Vec<ChannelHealth>, NotifierError> {
+        let queued = self.reader.queued()?;
+        let health = |slot: &ChannelSlot| {
+            let tally = self.engine.metrics().tallies.of(&slot.name);
+            ChannelHealth {
+                channel: slot.name.clone(),
+                delivered: tally.delivered,
+                failed: tally.failed,
+                unknown: tally.unknown,
+                queued: queued.get(&slot.name).copied().unwrap_or_default(),
+                error: tally.error,
+            }
+        };
+        Ok(self.engine.plan().slots().map(health).collect())
     }
 
     /// Names of the receivers an alert with these labels goes to, severity included as label `severity`.

@@ -169,6 +169,7 @@ async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease, _held: Held) {
     observe(&engine, &slot, &lease, &outcome, took);
     let max_age = engine.plan().config.delivery_max_age;
     let finished = decide(&lease, outcome, started_at, took, clock.civil_now(), max_age);
+    engine.metrics().tallies.count(&slot.name, &finished);
     record(&engine, finished).await;
 }
 

@@ -233,6 +233,23 @@ pub struct AttemptView {
     pub detail: String,
 }
 
+/// How one channel of the configuration fares; counted since the process began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelHealth {
+    /// The channel's name, `ops/email/0`.
+    pub channel: String,
+    /// Deliveries its provider has taken.
+    pub delivered: u64,
+    /// Deliveries given up.
+    pub failed: u64,
+    /// Attempts that left without an answer; they are tried again.
+    pub unknown: u64,
+    /// Deliveries that wait or are under way now.
+    pub queued: u64,
+    /// Why the last attempt did not reach it; empty when it did.
+    pub error: String,
+}
+
 /// What a try of one channel gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelTest {

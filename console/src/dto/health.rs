@@ -12,7 +12,7 @@ pub struct Health {
     pub samplers: Vec<SamplerRow>,
     /// Every consumer of the log: detector, notifier, each store.
     pub consumers: Vec<ConsumerRow>,
-    /// Every channel that has been used.
+    /// Every channel of the configuration.
     pub channels: Vec<ChannelRow>,
     /// Bytes the log takes.
     pub log_bytes: u64,
@@ -70,7 +70,7 @@ pub struct ConsumerRow {
 /// One channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ChannelRow {
-    /// Receiver and kind, such as `ops/email`.
+    /// Receiver, kind and number, such as `ops/email/0`.
     pub name: String,
     /// Deliveries that reached it since start.
     pub delivered: u64,
@@ -78,6 +78,6 @@ pub struct ChannelRow {
     pub failed: u64,
     /// Deliveries waiting.
     pub queued: u64,
-    /// Last error in words; empty when there was none.
+    /// Why the last attempt did not reach it; empty when it did.
     pub error: String,
 }

@@ -1,5 +1,6 @@
 //! Reading the state beside what writes it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,6 +109,20 @@ impl Reader {
                 connection.prepare_cached(&format!("{DELIVERY} ORDER BY d.id DESC LIMIT ?1"))?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             statement.query_map([limit], delivery)?.collect()
+        })
+    }
+
+    /// How many deliveries wait or are under way, by channel; a channel without any is left out.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn queued(&self) -> Result<BTreeMap<String, u64>, NotifierError> {
+        self.ask("count what is queued", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT channel, count(*) FROM deliveries WHERE state IN ('queued', 'leased') GROUP BY channel",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+            rows.collect()
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::testing::MemoryLog;
 use model::{AlertTransition, Body, Clock, ManualClock, NewEntry, Origin, SampleLog, Severity, Transition};
-use notifier::view::DeliveryState;
+use notifier::view::{ChannelHealth, DeliveryState};
 use notifier::{Notifier, NotifierConfig, NotifierError, NotifierMetrics};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -110,6 +110,12 @@ async fn an_alert_reaches_every_channel_and_so_does_its_end() {
     running.until("the alert is told", |n| Running::delivered(n, 3)).await;
     running.say(2, transition("orders", 0, 60, Transition::Resolved, Severity::P0, Origin::Live)).await;
     running.until("its end is told", |n| Running::delivered(n, 6)).await;
+    let health = |channel: &str, delivered| ChannelHealth {
+        channel: channel.into(),
+        delivered,
+        ..ChannelHealth::default()
+    };
+    assert_eq!(running.notifier.channels().unwrap(), [health("ops/webhook/0", 2), health("ops/email/0", 4)]);
     running.stop.cancel();
     running.task.await.unwrap();
     let requests = server.received_requests().await.unwrap();
@@ -132,6 +138,11 @@ async fn a_channel_that_hangs_holds_back_nobody_else_and_is_tried_again() {
     running.say(1, transition("orders", 0, 0, Transition::Firing, Severity::P0, Origin::Live)).await;
     running.until("the webhook is told", |n| Running::delivered(n, 1)).await;
     running.until("both mails hang", |_| smtp.hung() == 2).await;
+    let of_mail = |n: &Notifier| n.channels().unwrap().pop().unwrap();
+    running.until("they are counted as unknown", |n| of_mail(n).unknown == 2).await;
+    let hung = of_mail(&running.notifier);
+    assert_eq!((hung.delivered, hung.failed, hung.queued), (0, 0, 2));
+    assert!(!hung.error.is_empty());
     smtp.set(Mood::Good);
     running.until("the mails come in the end", |n| Running::delivered(n, 3)).await;
     let deliveries = running.notifier.reader().deliveries(10).unwrap();

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use collector::SamplerHealth;
-use console::dto::{ConsumerRow, Health, SamplerRow};
+use console::dto::{ChannelRow, ConsumerRow, Health, SamplerRow};
+use notifier::view::ChannelHealth;
 
 use super::super::Parts;
 use super::cards::Timing;
 
 /// The health of everything this process does.
-pub(super) fn of(parts: &Parts) -> Health {
+pub(super) fn of(parts: &Parts, channels: &[ChannelHealth]) -> Health {
     let config = parts.config();
     let stats = parts.log.stats();
     let timing = Timing::of(&config);
@@ -17,7 +18,7 @@ pub(super) fn of(parts: &Parts) -> Health {
     Health {
         samplers: samplers.iter().map(|health| sampler(health, &timing)).collect(),
         consumers: consumers(parts, &stats.lag_bytes),
-        channels: Vec::new(),
+        channels: channels.iter().map(channel).collect(),
         log_bytes: stats.bytes,
         log_max_bytes: stats.max_bytes,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -35,9 +36,19 @@ fn sampler(health: &SamplerHealth, timing: &Timing) -> SamplerRow {
         interval_ms: timing.sampler_interval_ms(&health.sampler),
         duration_ms: health.last_duration_ms,
         rows: health.last_rows as u64,
-        missed: health.consecutive_failures,
+        missed: health.missed_ticks,
         failures: health.consecutive_failures,
         error: health.last_error.clone().unwrap_or_default(),
+    }
+}
+
+fn channel(health: &ChannelHealth) -> ChannelRow {
+    ChannelRow {
+        name: health.channel.clone(),
+        delivered: health.delivered,
+        failed: health.failed,
+        queued: health.queued,
+        error: health.error.clone(),
     }
 }
 

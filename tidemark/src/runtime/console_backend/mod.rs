@@ -14,7 +14,7 @@ use model::{
     AlertId, Matcher, Measurement, ReadSeries, SeriesData, SeriesKey, SeriesQuery, TimeRange, Timestamp,
 };
 use notifier::Reader;
-use notifier::view::{AlertFilter, AlertState};
+use notifier::view::{AlertFilter, AlertState, ChannelHealth};
 
 use super::Parts;
 use super::supervise::in_full;
@@ -90,6 +90,15 @@ impl ConsoleBackend {
         Ok(views.iter().map(alerts::message).collect())
     }
 
+    /// How the channels fare; none without the notifier's role.
+    async fn channels(&self) -> Result<Vec<ChannelHealth>, BackendError> {
+        let Some(notifier) = self.parts.notifier.clone() else { return Ok(Vec::new()) };
+        match tokio::task::spawn_blocking(move || notifier.channels()).await {
+            Ok(read) => read.map_err(failed("channels")),
+            Err(panicked) => Err(failed("channels")(panicked)),
+        }
+    }
+
     async fn series_of(&self, fingerprint: u64) -> Result<Option<SeriesKey>, BackendError> {
         let all = self.store()?.series(Measurement::Verdict, &[]).await.map_err(failed("series"))?;
         Ok(all.iter().map(key_of).find(|key| key.fingerprint() == fingerprint))
@@ -138,7 +147,7 @@ impl Backend for ConsoleBackend {
             metrics: cards::all(&settings, &read, &alerts, &timing),
             alerts,
             messages,
-            health: health::of(parts),
+            health: health::of(parts, &self.channels().await?),
         })
     }
 
