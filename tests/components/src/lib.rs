@@ -4,6 +4,8 @@
 //! this process holds; its folder goes with it. A component that is not installed is a failed test that says how to install it, never one that
 //! is passed over.
 
+pub mod grafana;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

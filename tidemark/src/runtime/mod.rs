@@ -11,6 +11,7 @@ mod guard;
 mod listener;
 mod older;
 pub(crate) mod process;
+mod readings;
 mod reload;
 mod roles;
 mod server;
@@ -28,6 +29,7 @@ use notifier::{Notifier, Reader};
 use queue::{Log, LogDir};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::Role;
 use crate::config::Config;
 
 pub(crate) use roles::Roles;
@@ -84,7 +86,8 @@ impl Parts {
 pub(crate) struct Running {
     parts: Arc<Parts>,
     address: SocketAddr,
-    logs: Vec<Arc<Log>>,
+    /// The partition of each role that writes one.
+    logs: Vec<(Role, Arc<Log>)>,
     consumers: CancellationToken,
     listener: CancellationToken,
     _folder: process::DataFolder,
@@ -104,7 +107,8 @@ impl Running {
     /// The collector's partition of the log, for whoever brings history in; in a process without a collector a handle
     /// that refuses appends.
     pub(crate) fn log(&self) -> Arc<dyn SampleLog> {
-        self.logs.first().map_or_else(|| Arc::clone(&self.parts.log), |log| Arc::clone(log) as _)
+        let own = roles::partition_of(&self.logs, Role::Collector);
+        own.map_or_else(|| Arc::clone(&self.parts.log), |log| Arc::clone(log) as _)
     }
 
     /// Completes once the detector has judged and every store shows all that the log held when this was called.
@@ -160,7 +164,7 @@ impl Running {
         }
         self.listener.cancel();
         let logs = self.logs.clone();
-        let closing = tokio::task::spawn_blocking(move || logs.iter().for_each(|log| log.close()));
+        let closing = tokio::task::spawn_blocking(move || logs.iter().for_each(|(_, log)| log.close()));
         tokio::select! {
             closed = closing => if closed.is_err() {
                 tracing::error!("the log could not be closed in order; the next start recovers it");

@@ -1,13 +1,27 @@
 //! Which part of the work this process does.
 
+use std::sync::Arc;
+
 use model::Positions;
+use queue::Log;
 
 use crate::cli::Role;
 
-/// Partition the collector writes.
-pub(super) const COLLECTOR_PARTITION: &str = "collector";
 /// Partition the detector writes.
-pub(super) const DETECTOR_PARTITION: &str = "detector";
+const DETECTOR_PARTITION: &str = "detector";
+
+/// The partitions of the log, each with the role that writes it.
+pub(super) const PARTITIONS: [(Role, &str); 4] = [
+    (Role::Collector, "collector"),
+    (Role::Detector, DETECTOR_PARTITION),
+    (Role::Store, "store"),
+    (Role::Notifier, "notifier"),
+];
+
+/// A role's partition, when this process has the role.
+pub(super) fn partition_of(logs: &[(Role, Arc<Log>)], role: Role) -> Option<&Arc<Log>> {
+    logs.iter().find(|(own, _)| *own == role).map(|(_, log)| log)
+}
 
 /// A set of roles.
 #[derive(Clone, Debug, PartialEq, Eq)]

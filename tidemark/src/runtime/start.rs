@@ -20,9 +20,9 @@ use super::listener::{Limits, ListenerMetrics, Server};
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
-use super::roles::{COLLECTOR_PARTITION, DETECTOR_PARTITION, input_of_detector};
+use super::roles::{PARTITIONS, input_of_detector, partition_of};
 use super::supervise::{Tasks, in_full};
-use super::{Parts, Running, RuntimeOptions, server, telemetry};
+use super::{Parts, Running, RuntimeOptions, readings, server, telemetry};
 use crate::cli::Role;
 use crate::config::Config;
 
@@ -79,7 +79,7 @@ struct Starting {
     reloader: Reloader,
     registry: Registry,
     log_dir: LogDir,
-    logs: Vec<Arc<Log>>,
+    logs: Vec<(Role, Arc<Log>)>,
     log: Arc<dyn SampleLog>,
     consumers: CancellationToken,
     tasks: Tasks,
@@ -109,11 +109,9 @@ impl Starting {
             log_dir.register(consumer, ConsumerKind::Keeper).map_err(|e| part("log")(&e))?;
         }
         let mut logs = Vec::new();
-        for (role, partition) in
-            [(Role::Collector, COLLECTOR_PARTITION), (Role::Detector, DETECTOR_PARTITION)]
-        {
+        for (role, partition) in PARTITIONS {
             if options.roles.has(role) {
-                logs.push(open_partition(&log_dir, partition)?);
+                logs.push((role, open_partition(&log_dir, partition)?));
             }
         }
         let log: Arc<dyn SampleLog> = log_dir.reader();
@@ -198,7 +196,7 @@ impl Starting {
     }
 
     fn start_detector(&mut self, data_dir: &Path) {
-        let Some(log) = self.logs.last().filter(|_| self.options.roles.has(Role::Detector)) else { return };
+        let Some(log) = partition_of(&self.logs, Role::Detector) else { return };
         let metrics = DetectorMetrics::register(&mut self.registry);
         let (progress, reader) = watch::channel(Progress::default());
         self.detector = Some(reader);
@@ -264,9 +262,7 @@ impl Starting {
     }
 
     fn start_collector(&mut self) -> Result<(), StartError> {
-        let Some(log) = self.logs.first().filter(|_| self.options.roles.has(Role::Collector)) else {
-            return Ok(());
-        };
+        let Some(log) = partition_of(&self.logs, Role::Collector) else { return Ok(()) };
         let metrics = CollectorMetrics::register(&mut self.registry);
         let collector = Collector::start(Arc::clone(log) as _, self.clock(), metrics);
         collector.apply(super::reload::collecting(&self.config)).map_err(|e| part("collector")(&e))?;
@@ -290,6 +286,8 @@ impl Starting {
             config: Arc::new(self.reloader),
             tasks: self.tasks,
         });
+        let readings = readings::keep(Arc::clone(&parts), self.logs.clone(), self.consumers.clone());
+        parts.tasks.spawn(readings);
         let closing = CancellationToken::new();
         if let Some(listener) = listener {
             let token = fresh_token();

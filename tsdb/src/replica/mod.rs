@@ -32,7 +32,7 @@ pub use self::status::Status;
 use self::write::Backoff;
 
 /// What a replica holds.
-const TOPICS: Topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts, Topic::Pipeline]);
+pub const TOPICS: Topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts, Topic::Pipeline]);
 
 /// How a replica is fed.
 #[derive(Clone, Debug)]

@@ -64,6 +64,11 @@ fn bodies() -> Vec<Body> {
         &[("lag_secs", 42.0), ("lag_entries", 7.0)],
     ));
     bodies.push(reading(PipelineKind::Channel, "email", &[("failed", 2.0), ("delivered", 5.0)]));
+    bodies.push(reading(
+        PipelineKind::Log,
+        "log",
+        &[("bytes", 5e8), ("max_bytes", 1e9), ("depth_pct", 50.0)],
+    ));
     bodies
 }
 

@@ -3,11 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod expand;
 mod history;
 mod servers;
 
-use expand::{Dashboard, Mode, Values, View};
+use components::grafana::{Dashboard, Mode, Target, Values, View};
 use history::{MINUTES, START};
 use serde_json::{Value, json};
 use servers::{Server, servers};
@@ -31,7 +30,7 @@ fn everything() -> View {
 }
 
 /// The one answer of all servers, however the query is expanded.
-async fn ask(target: &expand::Target, view: &View) -> Value {
+async fn ask(target: &Target, view: &View) -> Value {
     let mut answers = Vec::new();
     for server in servers().await {
         for mode in [Mode::Browser, Mode::Backend] {
@@ -110,6 +109,8 @@ async fn every_query_of_the_overview_is_answered() {
       pipeline {"component":"replica/second"} ["time","lag_secs"] 1 rows, last [1700002890000,42]
     Deliveries that failed A
       pipeline ["time","failed"] 1 rows, last [1700002800000,2]
+    Log in use A
+      pipeline ["time","depth_pct"] 1 rows, last [1700002890000,50]
     Missed ticks and errors by sampler A
       pipeline {"component":"orders"} ["time","missed","errors"] 1 rows, last [1700002860000,3,1]
     Lag of every reader of the log A

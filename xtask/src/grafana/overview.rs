@@ -147,23 +147,25 @@ fn health() -> Vec<(u32, Panel)> {
         Target::total("A", "pipeline").fold(fold, field, field).tag_is("kind", kind)
     };
     let none_is_good = [(None, "green"), (Some(1.0), "red")];
+    let filling = [(None, "green"), (Some(70.0), "orange"), (Some(90.0), "red")];
     let lag = [(None, "green"), (Some(60.0), "orange"), (Some(600.0), "red")];
     vec![
-        (6, style::stat("Missed ticks", None, &none_is_good).target(of("sampler", "missed", Fold::Sum))),
-        (6, style::stat("Errors of sources", None, &none_is_good).target(of("sampler", "errors", Fold::Sum))),
+        (5, style::stat("Missed ticks", None, &none_is_good).target(of("sampler", "missed", Fold::Sum))),
+        (5, style::stat("Errors of sources", None, &none_is_good).target(of("sampler", "errors", Fold::Sum))),
         (
-            6,
+            5,
             style::stat("Replica lag", Some("s"), &lag)
                 .target(of("consumer", "lag_secs", Fold::Last).by("component").called("$tag_component")),
         ),
         (
-            6,
+            5,
             style::stat("Deliveries that failed", None, &none_is_good).target(of(
                 "channel",
                 "failed",
                 Fold::Sum,
             )),
         ),
+        (4, style::stat("Log in use", Some("percent"), &filling).target(of("log", "depth_pct", Fold::Last))),
     ]
 }
 

@@ -3,6 +3,8 @@
 //! Two ways are in use. [`Mode::Browser`]: up to Grafana 10 the browser writes the query. [`Mode::Backend`]: from 11 on
 //! Grafana's server does. They differ in the order of steps and in small words, and must bring the same.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -10,31 +12,38 @@ use serde_json::Value;
 /// Points that fit on a panel.
 const MAX_DATA_POINTS: i64 = 1_000;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+/// Who writes the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the module says what they are")]
+pub enum Mode {
     Browser,
     Backend,
 }
 
 /// What is chosen of a variable.
 #[derive(Clone, Debug)]
-pub(crate) enum Values {
+pub enum Values {
+    /// One.
     One(String),
+    /// Several.
     Many(Vec<String>),
     /// Everything, by the variable's own pattern.
     All(String),
 }
 
 impl Values {
-    pub(crate) fn one(value: &str) -> Self {
+    /// One value.
+    pub fn one(value: &str) -> Self {
         Self::One(value.into())
     }
 
-    pub(crate) fn many(values: &[&str]) -> Self {
+    /// Several values.
+    pub fn many(values: &[&str]) -> Self {
         Self::Many(values.iter().map(|&value| value.into()).collect())
     }
 
-    pub(crate) fn all(pattern: &str) -> Self {
+    /// Everything, by this pattern.
+    pub fn all(pattern: &str) -> Self {
         Self::All(pattern.into())
     }
 
@@ -62,22 +71,25 @@ fn escape_regex(value: &str) -> String {
 }
 
 /// What a person looks at: the time range in ms, and what is chosen.
-#[derive(Clone)]
-pub(crate) struct View {
-    pub(crate) from: i64,
-    pub(crate) until: i64,
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its beginning.
+    pub from: i64,
+    /// Its end.
+    pub until: i64,
     variables: Vec<(&'static str, Values)>,
     /// Tag and value of the dashboard's filters.
-    pub(crate) filters: Vec<(String, String)>,
+    pub filters: Vec<(String, String)>,
 }
 
 impl View {
-    pub(crate) fn new(from: i64, until: i64, variables: &[(&'static str, Values)]) -> Self {
+    /// A time range, and what is chosen of each variable.
+    pub fn new(from: i64, until: i64, variables: &[(&'static str, Values)]) -> Self {
         Self { from, until, variables: variables.to_vec(), filters: Vec::new() }
     }
 
     /// `$__interval` of a panel that allows none below `least`.
-    pub(crate) fn interval(&self, least: &str) -> String {
+    pub fn interval(&self, least: &str) -> String {
         assert_eq!(least, "1m");
         // What is below the first number is rounded to the second, in seconds.
         let steps = [
@@ -143,24 +155,34 @@ fn reference(after: &str) -> (&str, &str, &str) {
 }
 
 /// A dashboard as it is checked in.
-pub(crate) struct Dashboard(Value);
+#[derive(Debug)]
+pub struct Dashboard(Value);
 
 /// One query of it.
-pub(crate) struct Target {
+#[derive(Debug)]
+pub struct Target {
     /// The panel's title and the query's letter, or an annotation's name.
-    pub(crate) title: String,
+    pub title: String,
     json: Value,
     least_interval: String,
 }
 
 impl Dashboard {
-    pub(crate) fn read(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../grafana/dashboards/{name}.json"));
+    /// Reads one by its file's name.
+    ///
+    /// # Panics
+    /// When it is not there or no dashboard.
+    pub fn read(name: &str) -> Self {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../grafana/dashboards/{name}.json"));
         Self(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
     }
 
     /// Queries of panels and annotations.
-    pub(crate) fn targets(&self) -> Vec<Target> {
+    ///
+    /// # Panics
+    /// When it is no dashboard, as the others of this type.
+    pub fn targets(&self) -> Vec<Target> {
         let panels = self.0["panels"].as_array().unwrap().iter().flat_map(|panel| {
             panel["targets"].as_array().unwrap().iter().map(|target| Target {
                 title: format!("{} {}", text(&panel["title"]), text(&target["refId"])),
@@ -176,13 +198,17 @@ impl Dashboard {
         panels.chain(annotations).collect()
     }
 
-    pub(crate) fn target(&self, title: &str) -> Target {
+    /// The query of this title.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn target(&self, title: &str) -> Target {
         let found = self.targets().into_iter().find(|target| target.title == title);
         found.unwrap_or_else(|| panic!("no query {title}"))
     }
 
     /// The query of a variable.
-    pub(crate) fn variable(&self, name: &str, view: &View) -> String {
+    pub fn variable(&self, name: &str, view: &View) -> String {
         let list = self.0["templating"]["list"].as_array().unwrap();
         let variable = list.iter().find(|variable| variable["name"] == name).unwrap();
         view.fill(text(&variable["query"]), "regex")
@@ -190,16 +216,18 @@ impl Dashboard {
 }
 
 impl Target {
-    pub(crate) fn is_panel(&self) -> bool {
+    /// Whether it is of a panel, not of an annotation.
+    pub fn is_panel(&self) -> bool {
         !self.least_interval.is_empty()
     }
 
-    pub(crate) fn measurement(&self) -> &str {
+    /// What it reads.
+    pub fn measurement(&self) -> &str {
         text(&self.json["measurement"])
     }
 
     /// The InfluxQL that is sent.
-    pub(crate) fn expand(&self, view: &View, mode: Mode) -> String {
+    pub fn expand(&self, view: &View, mode: Mode) -> String {
         let raw = self.json["rawQuery"] == true;
         let mut time_filter = view.time_filter();
         // The browser puts the dashboard's filters behind the time, the backend between the tags of the editor.
