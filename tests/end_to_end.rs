@@ -100,3 +100,74 @@ fn a_bad_configuration_never_replaces_a_good_one() {
     });
     drop(running);
 }
+
+/// What each process of a folder left for the commands: its roles and its address.
+fn addresses(data: &Path) -> Vec<(String, String)> {
+    let names = ["process-collector.json", "process.json", "process-detector.json"];
+    let read = |name: &str| {
+        let note: serde_json::Value = serde_json::from_slice(&std::fs::read(data.join(name)).ok()?).ok()?;
+        let roles: Vec<_> = note["roles"].as_array()?.iter().filter_map(|role| role.as_str()).collect();
+        Some((roles.join(","), note["address"].as_str()?.to_owned()))
+    };
+    names.into_iter().filter_map(read).collect()
+}
+
+#[test]
+fn roles_split_over_processes_work_as_one_and_each_tells_its_health() {
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    level::create(dir.path(), 100);
+    configure(dir.path(), &smtp, &webhook);
+    let port = support::free_port();
+    let own = format!("127.0.0.1:{port}");
+    let split: [&[&str]; 3] = [
+        &["run", "--role", "collector", "--listen", &own],
+        &["run", "--role", "store,console"],
+        &["run", "--role", "detector,notifier"],
+    ];
+    let mut processes: Vec<_> = split.iter().map(|args| Running::start(dir.path(), args)).collect();
+    let data = dir.path().join("data");
+    let all = wait_for("three processes", || Some(addresses(&data)).filter(|all| all.len() == 3));
+    let roles: Vec<_> = all.iter().map(|(roles, _)| roles.as_str()).collect();
+    assert_eq!(roles, ["collector", "store,console", "detector,notifier"]);
+    assert_eq!(all[0].1, own);
+    let says = |args: &[&str], code: i32| {
+        let ran = support::tidemark(dir.path(), args);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(code), "{said}");
+        said
+    };
+    for ((_, address), own) in
+        all.iter().zip(["tidemark_sampler_ticks", "tidemark_replica", "tidemark_detector"])
+    {
+        wait_for("readiness", || support::get(address, "/readyz"));
+        wait_for(own, || support::get(address, "/metrics").filter(|page| page.contains(own)));
+    }
+    assert_eq!(says(&["ready"], 0).lines().count(), 3);
+
+    level::set(dir.path(), 3);
+    wait_for("the webhook of the drop", || webhook.ledger().first().cloned());
+
+    let good = std::fs::read_to_string(dir.path().join("tidemark.yaml")).unwrap();
+    write(dir.path(), "tidemark.yaml", &good.replace("below: 10", "below: 2"));
+    let reloaded = says(&["reload"], 0);
+    for roles in ["collector", "store, console", "detector, notifier"] {
+        assert!(reloaded.contains(&format!("{roles}: reloaded: revision ")), "{reloaded}");
+    }
+    wait_for("the webhook of the recovery, by the new limit", || webhook.ledger().get(1).cloned());
+    write(dir.path(), "tidemark.yaml", &good.replace("threshold", "treshold"));
+    let refused = says(&["reload"], 78);
+    assert!(
+        refused.contains("refused by detector, notifier") && refused.contains("refused by collector"),
+        "{refused}"
+    );
+
+    let tested = says(&["notify", "test", "--receiver", "ops"], 0);
+    assert!(tested.contains("webhook"), "{tested}");
+    processes[2].signal("TERM");
+    assert!(processes[2].wait().success(), "{}", processes[2].said());
+    assert_eq!(says(&["ready"], 0).lines().count(), 2);
+    let nobody = says(&["notify", "test", "--receiver", "ops"], 1);
+    assert!(nobody.contains("no tidemark with the role `notifier` runs on"), "{nobody}");
+    processes[1].kill();
+    assert_eq!(says(&["ready"], 0).lines().count(), 1, "a process that died is none");
+}

@@ -138,6 +138,10 @@ pub(crate) struct RunArgs {
     /// Roles of this process; default: all of them.
     #[arg(long, value_name = "ROLE", value_delimiter = ',')]
     pub(crate) role: Vec<Role>,
+    /// Where a process without role `console` serves its health and metrics; default: a free port of 127.0.0.1. The
+    /// console listens on `http.listen`.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "role")]
+    pub(crate) listen: Option<String>,
 }
 
 /// What a process does.
@@ -153,6 +157,19 @@ pub(crate) enum Role {
     Notifier,
     /// Serves pages and the API.
     Console,
+}
+
+impl Role {
+    /// Its name, as on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Collector => "collector",
+            Self::Store => "store",
+            Self::Detector => "detector",
+            Self::Notifier => "notifier",
+            Self::Console => "console",
+        }
+    }
 }
 
 /// What `demo` takes.

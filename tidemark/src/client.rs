@@ -1,4 +1,4 @@
-//! Talking to the running process: found by the note it left in its data folder, asked over HTTP with its token, each
+//! Talking to the running processes: found by the notes they left in their data folder, asked over HTTP with their tokens, each
 //! request under a deadline. A note left behind by a process that died counts as none.
 
 use std::path::Path;
@@ -10,8 +10,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::api::{ErrorAnswer, READYZ, Readiness, ReloadRefused};
+use crate::cli::Role;
 use crate::commands::CommandError;
-use crate::runtime::process::{ProcessNote, read_note};
+use crate::runtime::process::{ProcessNote, read_notes};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,12 +45,54 @@ impl From<ClientError> for CommandError {
 }
 
 impl Client {
-    /// The process that runs on this data folder; `None` when there is none.
+    /// The process that has this role on this data folder; `None` when there is none.
     ///
     /// # Errors
     /// When HTTP cannot be set up.
-    pub(crate) fn find(folder: &Path) -> Result<Option<Self>, CommandError> {
-        let Some(note) = read_note(folder).filter(is_alive) else { return Ok(None) };
+    pub(crate) fn find(folder: &Path, role: Role) -> Result<Option<Self>, CommandError> {
+        let note = read_notes(folder).into_iter().filter(is_alive).find(|note| note.has(role));
+        note.map(Self::to).transpose()
+    }
+
+    /// As [`Client::find`], for commands that change something and so need the process.
+    ///
+    /// # Errors
+    /// When no process runs, or none with this role.
+    pub(crate) fn need(folder: &Path, role: Role, command: &str) -> Result<Self, CommandError> {
+        if let Some(found) = Self::find(folder, role)? {
+            return Ok(found);
+        }
+        let others = Self::all(folder, command)?;
+        let others: Vec<_> = others.iter().map(|other| other.note.roles_in_words()).collect();
+        Err(CommandError::new(format!(
+            "no tidemark with the role `{}` runs on {}, only: {}",
+            role.as_str(),
+            folder.display(),
+            others.join("; ")
+        )))
+    }
+
+    /// Every process that runs on this data folder, at least one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn all(folder: &Path, command: &str) -> Result<Vec<Self>, CommandError> {
+        let notes: Vec<_> = read_notes(folder).into_iter().filter(is_alive).collect();
+        if notes.is_empty() {
+            return Err(CommandError::new(format!(
+                "no tidemark runs on {}: `tidemark {command}` needs one, start it with `tidemark run`",
+                folder.display()
+            )));
+        }
+        notes.into_iter().map(Self::to).collect()
+    }
+
+    /// Where the process said it is, and what it does.
+    pub(crate) fn note(&self) -> &ProcessNote {
+        &self.note
+    }
+
+    fn to(note: ProcessNote) -> Result<Self, CommandError> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -57,20 +100,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| CommandError::because("cannot set up HTTP", error))?;
-        Ok(Some(Self { http, note }))
-    }
-
-    /// As [`Client::find`], for commands that change something and so need the process.
-    ///
-    /// # Errors
-    /// When no process runs.
-    pub(crate) fn need(folder: &Path, command: &str) -> Result<Self, CommandError> {
-        Self::find(folder)?.ok_or_else(|| {
-            CommandError::new(format!(
-                "no tidemark runs on {}: `tidemark {command}` needs one, start it with `tidemark run`",
-                folder.display()
-            ))
-        })
+        Ok(Self { http, note })
     }
 
     /// Asks for something.

@@ -7,7 +7,7 @@ use super::metrics::{series_name, state};
 use super::{CommandError, Context, offline, run};
 use crate::answers;
 use crate::api::{ALERTS, AlertDetail, AlertList, AlertRow};
-use crate::cli::{AlertStateArg, AlertsLsArgs, ExplainArgs};
+use crate::cli::{AlertStateArg, AlertsLsArgs, ExplainArgs, Role};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Output, Present, number, table};
@@ -17,7 +17,7 @@ use crate::runtime::clock::SystemClock;
 pub(crate) fn ls(context: &Context, args: &AlertsLsArgs) -> Result<Exit, CommandError> {
     let folder = context.data_dir()?;
     let list = run::executor()?.block_on(async {
-        if let Some(client) = Client::find(&folder)? {
+        if let Some(client) = Client::find(&folder, Role::Notifier)? {
             let mut query = vec![("limit", args.limit.to_string())];
             query.extend(args.state.map(|state| ("state", state.as_str().to_owned())));
             query.extend(args.since.map(|since| ("since", since.to_string())));
@@ -49,7 +49,7 @@ pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Result<Exit, Com
         )));
     }
     let detail = run::executor()?.block_on(async {
-        if let Some(client) = Client::find(&folder)? {
+        if let Some(client) = Client::find(&folder, Role::Notifier)? {
             return client.get(&format!("{ALERTS}/{}", args.alert), &[]).await;
         }
         let config = context.config()?;

@@ -5,6 +5,7 @@ use comfy_table::{Cell, CellAlignment, Color};
 use super::{CommandError, Context, offline, run};
 use crate::answers;
 use crate::api::{METRICS, MetricList, MetricRow};
+use crate::cli::Role;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Output, Present, number, table};
@@ -14,7 +15,7 @@ use crate::runtime::clock::SystemClock;
 pub(crate) fn ls(context: &Context) -> Result<Exit, CommandError> {
     let folder = context.data_dir()?;
     let list = run::executor()?.block_on(async {
-        if let Some(client) = Client::find(&folder)? {
+        if let Some(client) = Client::find(&folder, Role::Store)? {
             return client.get(METRICS, &[]).await;
         }
         let config = context.config()?;

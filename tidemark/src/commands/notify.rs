@@ -4,7 +4,7 @@ use comfy_table::Cell;
 
 use super::{CommandError, Context, run};
 use crate::api::{ChannelTestRow, NOTIFY_TEST, NotifyTestAnswer, NotifyTestRequest};
-use crate::cli::NotifyCommand;
+use crate::cli::{NotifyCommand, Role};
 use crate::client::{Client, ClientError};
 use crate::exit::Exit;
 use crate::output::{Output, Present, table};
@@ -15,7 +15,10 @@ pub(crate) fn run(context: &Context, command: &NotifyCommand) -> Result<Exit, Co
     let folder = context.data_dir()?;
     let request = NotifyTestRequest { receiver: receiver.clone() };
     let answer: Result<NotifyTestAnswer, ClientError> = run::executor()?.block_on(async {
-        Client::need(&folder, "notify test").map_err(ClientError::Failed)?.post(NOTIFY_TEST, &request).await
+        Client::need(&folder, Role::Notifier, "notify test")
+            .map_err(ClientError::Failed)?
+            .post(NOTIFY_TEST, &request)
+            .await
     });
     let answer = answer.map_err(CommandError::from)?;
     context.print(&answer)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CommandError, Context};
-use crate::cli::RunArgs;
+use crate::cli::{Role, RunArgs};
 use crate::exit::Exit;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::{Roles, Running, RuntimeOptions, start};
@@ -15,10 +15,17 @@ use crate::runtime::{Roles, Running, RuntimeOptions, start};
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandError> {
     let config = context.config()?;
     let roles = Roles::of(&args.role).map_err(CommandError::new)?;
+    if args.listen.is_some() && roles.has(Role::Console) {
+        return Err(CommandError::new("role `console` listens on `http.listen`: leave `--listen` out"));
+    }
     let runtime = executor()?;
     let ended = runtime.block_on(async {
         let signals = Signals::install()?;
-        let options = RuntimeOptions { roles, ..RuntimeOptions::new(Arc::new(SystemClock::new())) };
+        let options = RuntimeOptions {
+            roles,
+            listen: args.listen.clone(),
+            ..RuntimeOptions::new(Arc::new(SystemClock::new()))
+        };
         let metrics = config.samplers().len();
         let running =
             start(config, options).await.map_err(|e| CommandError::because("tidemark did not start", e))?;

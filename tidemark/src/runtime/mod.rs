@@ -47,6 +47,8 @@ pub(crate) struct RuntimeOptions {
     pub(crate) speed: f64,
     /// What this process does.
     pub(crate) roles: Roles,
+    /// Where a process without the role `console` listens.
+    pub(crate) listen: Option<String>,
     /// The demo's story and inbox.
     pub(crate) showcase: Option<Arc<dyn console::Showcase>>,
 }
@@ -54,7 +56,7 @@ pub(crate) struct RuntimeOptions {
 impl RuntimeOptions {
     /// All roles in real time.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, speed: 1.0, roles: Roles::all(), showcase: None }
+        Self { clock, speed: 1.0, roles: Roles::all(), listen: None, showcase: None }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn partition_of(logs: &[(Role, Arc<Log>)], role: Role) -> Option<&Arc
     logs.iter().find(|(own, _)| *own == role).map(|(_, log)| log)
 }
 
-/// A set of roles.
+/// A set of roles, in the order of the data's way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Roles(Vec<Role>);
 
@@ -41,7 +41,8 @@ impl Roles {
         if asked.is_empty() {
             return Ok(Self::all());
         }
-        let roles = Self(asked.to_vec());
+        let mut roles = Self::all();
+        roles.0.retain(|role| asked.contains(role));
         if roles.has(Role::Console) && !roles.has(Role::Store) {
             return Err(
                 "role `console` needs role `store` in the same process: the embedded store has one".into()
@@ -55,16 +56,10 @@ impl Roles {
         self.0.contains(&role)
     }
 
-    /// Names of the locks to hold, one a role, so that no two processes do the same work on one folder.
-    pub(crate) fn locks(&self) -> Vec<&'static str> {
-        let name = |role: &Role| match role {
-            Role::Collector => "collector",
-            Role::Store => "store",
-            Role::Detector => "detector",
-            Role::Notifier => "notifier",
-            Role::Console => "console",
-        };
-        self.0.iter().map(name).collect()
+    /// Their names, in the order of the data's way; each is a lock to hold, so that no two processes do the same work
+    /// on one folder.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|role| role.as_str()).collect()
     }
 }
 

@@ -19,18 +19,22 @@ use crate::api::{PartReadiness, READYZ, Readiness};
 /// Largest request body.
 const BODY_LIMIT: usize = 1 << 20;
 
+/// What a process serves beside its health, its metrics and the API of its roles.
+pub(super) struct Served {
+    /// Whether there are pages.
+    pub(super) pages: bool,
+    /// The demo's story and inbox.
+    pub(super) showcase: Option<Arc<dyn console::Showcase>>,
+}
+
 /// Everything that is served, behind the guard.
 pub(super) fn app(
     parts: Arc<Parts>,
     process_token: Secret,
     registry: Arc<Registry>,
-    showcase: Option<Arc<dyn console::Showcase>>,
+    served: Served,
 ) -> Router {
     let config = parts.config();
-    let mut options = console::Options::new(Arc::clone(&parts.clock), console_language(config.language()));
-    if let Some(showcase) = showcase {
-        options = options.with_showcase(showcase);
-    }
     let http = &config.file().http;
     let external_host = http.external_url.as_deref().and_then(|url| url.parse::<url::Url>().ok());
     let who = Arc::new(Guard {
@@ -38,7 +42,7 @@ pub(super) fn app(
         configured_token: http.token.clone(),
         external_host: external_host.and_then(|url| url.host_str().map(str::to_owned)),
     });
-    let backend = Arc::new(ConsoleBackend::new(Arc::clone(&parts)));
+    let pages = served.pages.then(|| pages(&parts, served.showcase));
     let metrics = get(move |State(parts): State<Arc<Parts>>| async move { metrics_page(&registry, &parts) });
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -46,9 +50,18 @@ pub(super) fn app(
         .route("/metrics", metrics)
         .merge(control::routes())
         .with_state(parts)
-        .merge(console::router(backend, options))
+        .merge(pages.unwrap_or_default())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(who, guard))
+}
+
+fn pages(parts: &Arc<Parts>, showcase: Option<Arc<dyn console::Showcase>>) -> Router {
+    let language = console_language(parts.config().language());
+    let mut options = console::Options::new(Arc::clone(&parts.clock), language);
+    if let Some(showcase) = showcase {
+        options = options.with_showcase(showcase);
+    }
+    console::router(Arc::new(ConsoleBackend::new(Arc::clone(parts))), options)
 }
 
 fn console_language(language: notifier::Language) -> console::Language {
@@ -71,6 +84,9 @@ async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
         .map(|(part, task)| PartReadiness { part, ready: task.running, detail: task.error })
         .map(|part| if part.ready { PartReadiness { detail: String::new(), ..part } } else { part })
         .collect();
+    if parts.collector.is_some() {
+        all.push(PartReadiness { part: "collector".into(), ready: true, detail: String::new() });
+    }
     if let Some(detector) = &parts.detector {
         let caught_up = detector.borrow().caught_up;
         let detail = if caught_up { "" } else { "replaying what it judged before" };

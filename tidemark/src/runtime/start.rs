@@ -60,7 +60,7 @@ fn part(name: &'static str) -> impl Fn(&dyn std::error::Error) -> StartError {
 /// [`StartError`].
 pub(crate) async fn start(config: Config, options: RuntimeOptions) -> Result<Running, StartError> {
     let data_dir = config.data_dir();
-    let folder = DataFolder::lock(&data_dir, &options.roles.locks()).map_err(StartError::Folder)?;
+    let folder = DataFolder::lock(&data_dir, &options.roles.names()).map_err(StartError::Folder)?;
     let stores = open_stores(&config, &options, &data_dir).await?;
     let mut starting = Starting::new(config, options, &data_dir, &stores)?;
     let (listener, address) = starting.listen().await?;
@@ -142,17 +142,21 @@ impl Starting {
     }
 
     /// Bound before anything runs, so that a taken port is said at once.
-    async fn listen(&self) -> Result<(Option<TcpListener>, SocketAddr), StartError> {
-        let asked = &self.config.file().http.listen;
-        let failed = |message: String| StartError::Listen { address: asked.clone(), message };
-        let addresses = self.config.file().http.addresses().map_err(&failed)?;
-        let first = addresses.first().copied().ok_or_else(|| failed("no address".into()))?;
+    async fn listen(&self) -> Result<(TcpListener, SocketAddr), StartError> {
+        let mut http = self.config.file().http.clone();
         if !self.options.roles.has(Role::Console) {
-            return Ok((None, first));
+            http.listen = self.options.listen.clone().unwrap_or_else(|| "127.0.0.1:0".into());
+        }
+        let failed = |message: String| StartError::Listen { address: http.listen.clone(), message };
+        let addresses = http.addresses().map_err(&failed)?;
+        if !http.is_loopback() && http.token.is_none() {
+            return Err(failed(
+                "beyond loopback a token is needed: set `http.token` or `http.token_file`".into(),
+            ));
         }
         let listener = TcpListener::bind(&*addresses).await.map_err(|error| failed(error.to_string()))?;
         let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
-        Ok((Some(listener), address))
+        Ok((listener, address))
     }
 
     fn start_stores(&mut self, stores: Vec<Arc<dyn Store>>) -> Result<(), StartError> {
@@ -270,7 +274,7 @@ impl Starting {
         Ok(())
     }
 
-    fn finish(mut self, listener: Option<TcpListener>, address: SocketAddr, folder: DataFolder) -> Running {
+    fn finish(mut self, listener: TcpListener, address: SocketAddr, folder: DataFolder) -> Running {
         let parts = Arc::new(Parts {
             started: self.options.clock.monotonic_now(),
             clock: self.clock(),
@@ -289,17 +293,16 @@ impl Starting {
         let readings = readings::keep(Arc::clone(&parts), self.logs.clone(), self.consumers.clone());
         parts.tasks.spawn(readings);
         let closing = CancellationToken::new();
-        if let Some(listener) = listener {
-            let token = fresh_token();
-            if let Err(error) = folder.leave_note(&address.to_string(), &token) {
-                tracing::warn!(error = %in_full(&error), "commands will not find this process");
-            }
-            let metrics = ListenerMetrics::register(&mut self.registry);
-            let server = Server { clock: Arc::clone(&parts.clock), limits: Limits::default(), metrics };
-            let showcase = self.options.showcase;
-            let app = server::app(Arc::clone(&parts), token, Arc::new(self.registry), showcase);
-            tokio::spawn(server.serve(listener, app, closing.clone()));
+        let token = fresh_token();
+        if let Err(error) = folder.leave_note(&address.to_string(), &token) {
+            tracing::warn!(error = %in_full(&error), "commands will not find this process");
         }
+        let metrics = ListenerMetrics::register(&mut self.registry);
+        let server = Server { clock: Arc::clone(&parts.clock), limits: Limits::default(), metrics };
+        let served =
+            server::Served { pages: self.options.roles.has(Role::Console), showcase: self.options.showcase };
+        let app = server::app(Arc::clone(&parts), token, Arc::new(self.registry), served);
+        tokio::spawn(server.serve(listener, app, closing.clone()));
         Running {
             parts,
             address,

@@ -19,7 +19,7 @@ use model::{
 use super::CommandError;
 use crate::answers::{self, without_metric};
 use crate::api::{SERIES, SeriesAnswer, SeriesOf};
-use crate::cli::Since;
+use crate::cli::{Role, Since};
 use crate::client::Client;
 use crate::commands::offline;
 use crate::config::Config;
@@ -57,7 +57,7 @@ pub(super) struct Plan {
 impl History {
     /// The history of a metric on the configuration's data folder.
     pub(super) fn open(config: &Config, settings: &Arc<Settings>) -> Result<Self, CommandError> {
-        let from = match Client::find(&config.data_dir())? {
+        let from = match Client::find(&config.data_dir(), Role::Store)? {
             Some(client) => Place::Process(client),
             None => Place::Store(offline::store(config)?),
         };
