@@ -346,6 +346,11 @@ pub struct Missed {
 }
 
 impl Missed {
+    /// Whether some of it may lie in a span; `None` is all time.
+    pub fn touches(self, span: Option<TimeRange>) -> bool {
+        self.span.zip(span).is_none_or(|(missed, wanted)| missed.overlaps(wanted))
+    }
+
     /// This and another one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

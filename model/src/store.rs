@@ -120,7 +120,7 @@ pub enum WriteError {
     },
 }
 
-/// Writing to one replica. Called by that replica's consumer of the log and by nobody else.
+/// Writing to one replica. Called by that replica's consumer of the log and its repair, and by nobody else.
 #[async_trait]
 pub trait WriteSamples: Send + Sync {
     /// The replica's name in configuration and metrics.
@@ -136,6 +136,13 @@ pub trait WriteSamples: Send + Sync {
     /// # Errors
     /// [`WriteError`]; nothing or a part of the batch is visible then.
     async fn write(&self, points: &[Point], covered: &Positions) -> Result<Written, WriteError>;
+
+    /// Takes points that another replica has and this one missed. They cover nothing of the log, and may come while
+    /// [`Self::write`] is under way. Visible and durable as after a write.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing or a part of them is visible then.
+    async fn fill(&self, points: &[Point]) -> Result<Written, WriteError>;
 
     /// The positions up to which everything is durable in the store itself; `None` for a store that keeps none (its
     /// writes are durable when they return, and the consumer uses the log's cursor).
@@ -186,6 +193,11 @@ impl TimeRange {
             return self;
         }
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
+    /// Whether some instant is inside both.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start.max(other.start) < self.end.min(other.end)
     }
 
     /// Whether no instant is inside.

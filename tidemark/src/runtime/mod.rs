@@ -69,6 +69,8 @@ pub(crate) struct Parts {
     log_dir: LogDir,
     store: Option<Arc<dyn ReadSeries>>,
     replicas: Vec<(String, tsdb::Progress)>,
+    /// The stores as they are read; their statuses say how each stands.
+    members: Option<Arc<tsdb::Replicas>>,
     collector: Option<Arc<Collector>>,
     detector: Option<detector::consumer::ProgressReader>,
     notifier: Option<Arc<Notifier>>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use collector::{Collector, CollectorMetrics};
 use detector::consumer::{DetectorMetrics, DetectorOptions, Progress};
-use model::{Clock, ReadSeries, SampleLog, WriteSamples};
+use model::{Clock, ReadSeries, SampleLog};
 use notifier::{Notifier, NotifierMetrics};
 use prometheus_client::registry::Registry;
 use queue::{ConsumerKind, Log, LogCollector, LogDir, LogOptions};
@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tsdb::{FollowOptions, ReadOptions, Replica, ReplicaMetrics, Replicas, Status, Store};
+use tsdb::{
+    FollowOptions, ReadOptions, Repair, RepairOptions, Replica, ReplicaMetrics, Replicas, Status, Store,
+};
 
 use super::listener::{Limits, ListenerMetrics, Server};
 use super::older::StoredSamples;
@@ -62,7 +64,9 @@ pub(crate) async fn start(config: Config, options: RuntimeOptions) -> Result<Run
     let data_dir = config.data_dir();
     let folder = DataFolder::lock(&data_dir, &options.roles.names()).map_err(StartError::Folder)?;
     let stores = open_stores(&config, &options, &data_dir).await?;
-    let mut starting = Starting::new(config, options, &data_dir, &stores)?;
+    let mut registry = telemetry::registry();
+    let stores = Stores::join(stores, &options.clock, &mut registry);
+    let mut starting = Starting::new(config, options, &data_dir, registry, stores.read())?;
     let (listener, address) = starting.listen().await?;
     starting.start_stores(stores)?;
     starting.start_detector(&data_dir);
@@ -85,6 +89,7 @@ struct Starting {
     tasks: Tasks,
     store: Option<Arc<dyn ReadSeries>>,
     replicas: Vec<(String, tsdb::Progress)>,
+    members: Option<Arc<Replicas>>,
     detector: Option<watch::Receiver<Progress>>,
     notifier: Option<Arc<Notifier>>,
     alerts: Option<notifier::Reader>,
@@ -96,12 +101,11 @@ impl Starting {
         config: Config,
         options: RuntimeOptions,
         data_dir: &Path,
-        stores: &[Arc<dyn Store>],
+        mut registry: Registry,
+        store: Option<Arc<dyn ReadSeries>>,
     ) -> Result<Self, StartError> {
         let executor = Handle::current();
-        let older = stores
-            .first()
-            .map(|store| Arc::new(StoredSamples { store: Arc::clone(store) as _, executor }) as _);
+        let older = store.clone().map(|store| Arc::new(StoredSamples { store, executor }) as _);
         let max_bytes = config.file().storage.log.max_bytes.0;
         let log_options = LogOptions { max_bytes, older, ..LogOptions::new(data_dir.join("log")) };
         let log_dir = LogDir::open(log_options, Arc::clone(&options.clock)).map_err(|e| part("log")(&e))?;
@@ -115,7 +119,6 @@ impl Starting {
             }
         }
         let log: Arc<dyn SampleLog> = log_dir.reader();
-        let mut registry = telemetry::registry();
         registry.register_collector(Box::new(LogCollector::new(log_dir.clone())));
         let config = Arc::new(config);
         Ok(Self {
@@ -127,8 +130,9 @@ impl Starting {
             log,
             consumers: CancellationToken::new(),
             tasks: Tasks::default(),
-            store: None,
+            store,
             replicas: Vec::new(),
+            members: None,
             detector: None,
             notifier: None,
             alerts: None,
@@ -159,35 +163,31 @@ impl Starting {
         Ok((listener, address))
     }
 
-    fn start_stores(&mut self, stores: Vec<Arc<dyn Store>>) -> Result<(), StartError> {
-        let metrics = ReplicaMetrics::register(&mut self.registry);
-        let (log, options) = (Arc::clone(&self.log), ReadOptions::default());
-        let mut replicas = Replicas::new(log, self.clock(), options, metrics.clone());
-        // One store alone is read as it is.
-        let (several, only) = (stores.len() > 1, stores.first().cloned());
-        for store in stores {
-            let status = Arc::<Status>::default();
-            replicas.push(store.name(), Arc::clone(&store) as _, Arc::clone(&status));
-            self.follow(store, status, metrics.clone())?;
+    fn start_stores(&mut self, stores: Stores) -> Result<(), StartError> {
+        for (store, status) in &stores.all {
+            self.follow(store, status, &stores.metrics)?;
+            self.repair(store, &stores);
         }
-        self.store = if several { Some(Arc::new(replicas)) } else { only.map(|store| store as _) };
+        self.members = (!stores.all.is_empty()).then_some(stores.replicas);
         Ok(())
     }
 
     fn follow(
         &mut self,
-        store: Arc<dyn WriteSamples>,
-        status: Arc<Status>,
-        metrics: ReplicaMetrics,
+        store: &Arc<dyn Store>,
+        status: &Arc<Status>,
+        metrics: &ReplicaMetrics,
     ) -> Result<(), StartError> {
         let name = store.name().to_owned();
         let consumer = format!("replica/{name}");
         self.log_dir.register(&consumer, ConsumerKind::Replica).map_err(|e| part("log")(&e))?;
         let (log, clock, shutdown) = (Arc::clone(&self.log), self.clock(), self.consumers.clone());
+        let ledger = Arc::new(self.log_dir.clone());
+        let (store, status, metrics) = (Arc::clone(store), Arc::clone(status), metrics.clone());
         let replica = move || {
-            let (log, store, clock) = (Arc::clone(&log), Arc::clone(&store), Arc::clone(&clock));
+            let (log, store, clock) = (Arc::clone(&log), Arc::clone(&store) as _, Arc::clone(&clock));
             let replica = Replica::new(log, store, FollowOptions::default(), clock, metrics.clone());
-            replica.with_status(Arc::clone(&status))
+            replica.with_status(Arc::clone(&status)).with_ledger(Arc::clone(&ledger) as _)
         };
         let first = replica();
         self.replicas.push((name, first.progress()));
@@ -197,6 +197,25 @@ impl Starting {
             first.take().unwrap_or_else(&replica).follow(shutdown.clone())
         });
         Ok(())
+    }
+
+    /// Beside the consumer, so that neither waits for the other.
+    fn repair(&mut self, store: &Arc<dyn Store>, stores: &Stores) {
+        let (store, replicas) = (Arc::clone(store), Arc::clone(&stores.replicas));
+        let (ledger, metrics) = (Arc::new(self.log_dir.clone()), stores.metrics.clone());
+        let (clock, shutdown) = (self.clock(), self.consumers.clone());
+        let name = format!("repair/{}", store.name());
+        self.tasks.supervise(&name, self.clock(), shutdown.clone(), move || {
+            let (store, ledger) = (Arc::clone(&store) as _, Arc::clone(&ledger) as _);
+            let (replicas, clock, options) =
+                (Arc::clone(&replicas), Arc::clone(&clock), RepairOptions::default());
+            let repair = Repair::new(replicas, store, ledger, options, clock, &metrics);
+            let shutdown = shutdown.clone();
+            async move {
+                repair.run(shutdown).await;
+                Ok::<_, std::convert::Infallible>(())
+            }
+        });
     }
 
     fn start_detector(&mut self, data_dir: &Path) {
@@ -283,6 +302,7 @@ impl Starting {
             log_dir: self.log_dir,
             store: self.store,
             replicas: self.replicas,
+            members: self.members,
             collector: self.collector,
             detector: self.detector,
             notifier: self.notifier,
@@ -328,18 +348,44 @@ fn open_partition(log_dir: &LogDir, name: &str) -> Result<Arc<Log>, StartError> 
     Ok(log)
 }
 
+/// The stores of this process and what reads them as one.
+struct Stores {
+    all: Vec<(Arc<dyn Store>, Arc<Status>)>,
+    replicas: Arc<Replicas>,
+    metrics: ReplicaMetrics,
+}
+
+impl Stores {
+    fn join(stores: Vec<Arc<dyn Store>>, clock: &Arc<dyn Clock>, registry: &mut Registry) -> Self {
+        let metrics = ReplicaMetrics::register(registry);
+        let mut replicas = Replicas::new(Arc::clone(clock), ReadOptions::default(), metrics.clone());
+        let mut all = Vec::new();
+        for store in stores {
+            let status = Arc::<Status>::default();
+            replicas.push(store.name(), Arc::clone(&store) as _, Arc::clone(&status));
+            all.push((store, status));
+        }
+        Self { all, replicas: Arc::new(replicas), metrics }
+    }
+
+    /// What is read; nothing in a process without stores.
+    fn read(&self) -> Option<Arc<dyn ReadSeries>> {
+        (!self.all.is_empty()).then(|| Arc::clone(&self.replicas) as _)
+    }
+}
+
 /// Opened before the log, which asks them for what its own index has let go.
 async fn open_stores(
     config: &Config,
     options: &RuntimeOptions,
     data_dir: &Path,
 ) -> Result<Vec<Arc<dyn Store>>, StartError> {
-    let mut stores = Vec::new();
-    if options.roles.has(Role::Store) {
-        for replica in &config.file().storage.replicas {
-            let opened = replica.open(data_dir, Arc::clone(&options.clock)).await;
-            stores.push(opened.map_err(|e| part("store")(&e))?);
-        }
+    if !options.roles.has(Role::Store) {
+        return Ok(Vec::new());
     }
-    Ok(stores)
+    let replicas = &config.file().storage.replicas;
+    tsdb::open_side_by_side(replicas, data_dir, &options.clock).await.map_err(|errors| {
+        let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        StartError::Part { part: if errors.len() > 1 { "any store" } else { "store" }, message }
+    })
 }

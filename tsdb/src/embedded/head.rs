@@ -40,8 +40,9 @@ impl Head {
         Self { catalog, covered: durable.clone(), durable, ..Self::default() }
     }
 
-    /// Takes points; those that can never be stored are refused with a sentence.
-    pub(super) fn put(&mut self, points: &[Point], covered: &Positions) -> Written {
+    /// Takes points, and the positions they cover if they are from the log; those that can never be stored are refused
+    /// with a sentence.
+    pub(super) fn put(&mut self, points: &[Point], covered: Option<&Positions>) -> Written {
         let mut written = Written::default();
         let mut ids = Vec::with_capacity(16);
         for point in points {
@@ -55,7 +56,9 @@ impl Head {
             self.active_bytes += block.push(point.time.as_nanos(), ids.iter().copied().zip(values));
             written.points += 1;
         }
-        self.covered = covered.clone();
+        if let Some(covered) = covered {
+            self.covered = covered.clone();
+        }
         written
     }
 

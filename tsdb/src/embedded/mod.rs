@@ -160,6 +160,15 @@ impl EmbeddedStore {
         })
     }
 
+    /// Takes points into the head, which a full one flushes first.
+    async fn put(&self, points: &[Point], covered: Option<&Positions>) -> Result<Written, WriteError> {
+        self.read_only()?;
+        if self.inner.head().bytes() >= self.inner.options.head_bytes {
+            self.flush().await?;
+        }
+        Ok(self.inner.head_mut().put(points, covered))
+    }
+
     fn transient(&self, error: FileError) -> WriteError {
         WriteError::Transient {
             replica: self.inner.options.name.clone(),
@@ -231,11 +240,11 @@ impl WriteSamples for EmbeddedStore {
     }
 
     async fn write(&self, points: &[Point], covered: &Positions) -> Result<Written, WriteError> {
-        self.read_only()?;
-        if self.inner.head().bytes() >= self.inner.options.head_bytes {
-            self.flush().await?;
-        }
-        Ok(self.inner.head_mut().put(points, covered))
+        self.put(points, Some(covered)).await
+    }
+
+    async fn fill(&self, points: &[Point]) -> Result<Written, WriteError> {
+        self.put(points, None).await
     }
 
     async fn position(&self) -> Result<Option<Positions>, WriteError> {

@@ -42,7 +42,7 @@ async fn two_with(bucket: &str, token: &str, more: serde_json::Value) -> Arc<dyn
     open(json!({"influxdb_v2": config})).await
 }
 
-async fn both(name: &str) -> Vec<Arc<dyn Store>> {
+pub(crate) async fn both(name: &str) -> Vec<Arc<dyn Store>> {
     vec![one(name).await, two(name).await]
 }
 

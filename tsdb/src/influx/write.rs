@@ -161,6 +161,10 @@ impl WriteSamples for InfluxStore {
     }
 
     async fn write(&self, points: &[Point], _covered: &Positions) -> Result<Written, WriteError> {
+        self.fill(points).await
+    }
+
+    async fn fill(&self, points: &[Point]) -> Result<Written, WriteError> {
         let mut written = Written::default();
         let mut lines = Vec::with_capacity(points.len());
         for point in points {

@@ -24,6 +24,9 @@ pub struct ReplicaMetrics {
     lost_bytes: Family<Labels, Counter>,
     lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
     incomplete: Family<Labels, Gauge>,
+    up: Family<Labels, Gauge>,
+    repaired: Family<Labels, Counter>,
+    repair_at: Family<Labels, Gauge<f64, AtomicU64>>,
     read_failures: Family<Labels, Counter>,
 }
 
@@ -38,6 +41,9 @@ pub(super) struct StoreMetrics {
     pub(super) lost_bytes: Counter,
     pub(super) lag_seconds: Gauge<f64, AtomicU64>,
     pub(super) incomplete: Gauge,
+    pub(super) up: Gauge,
+    pub(super) repaired: Counter,
+    pub(super) repair_at: Gauge<f64, AtomicU64>,
 }
 
 impl ReplicaMetrics {
@@ -82,6 +88,21 @@ impl ReplicaMetrics {
             metrics.incomplete.clone(),
         );
         registry.register(
+            "up",
+            "Whether the store is open and took what it was given last",
+            metrics.up.clone(),
+        );
+        registry.register(
+            "repaired_points",
+            "Points copied from another replica to make the store whole again",
+            metrics.repaired.clone(),
+        );
+        registry.register(
+            "repair_at_seconds",
+            "Unix time down to which what the store missed is copied; 0 while nothing is",
+            metrics.repair_at.clone(),
+        );
+        registry.register(
             "read_failures",
             "Reads the store failed or did not answer in time",
             metrics.read_failures.clone(),
@@ -105,6 +126,9 @@ impl ReplicaMetrics {
             lost_bytes: self.lost_bytes.get_or_create(&labels).clone(),
             lag_seconds: self.lag_seconds.get_or_create(&labels).clone(),
             incomplete: self.incomplete.get_or_create(&labels).clone(),
+            up: self.up.get_or_create(&labels).clone(),
+            repaired: self.repaired.get_or_create(&labels).clone(),
+            repair_at: self.repair_at.get_or_create(&labels).clone(),
         }
     }
 }

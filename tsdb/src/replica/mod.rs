@@ -7,12 +7,15 @@
 //! * A write that fails for now is tried again for ever, with growing waits and the store's own `Retry-After`.
 //! * A write that is refused for good is split until the points at fault stand alone; those are dropped, counted and
 //!   logged. One bad point never stops the rest.
+//! * What retention released before the store read it is in the ledger of what replicas missed before anything after it
+//!   is written. [`Repair`] copies it from another replica, on the side.
 //! * The cursor `replica/<name>` in the log is committed once the store holds the points durably, never before. After
 //!   a crash the points since are written again, which changes nothing.
 
 mod metrics;
 mod progress;
 mod reads;
+mod repair;
 mod status;
 mod write;
 
@@ -20,16 +23,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Clock, Positions, ReadBatch, ReadError, ReadLimit, SampleLog, Topic, Topics, WriteError, WriteSamples,
+    Clock, Missed, Positions, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,
+    WriteError, WriteSamples,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use self::metrics::ReplicaMetrics;
-use self::metrics::StoreMetrics;
 pub use self::progress::{Progress, Stopped};
 pub use self::reads::{ReadOptions, Replicas};
-pub use self::status::Status;
-use self::write::Backoff;
+pub use self::repair::{Repair, RepairOptions};
+pub use self::status::{Repairing, Standing, Status};
+use self::write::{Backoff, Feeder};
 
 /// What a replica holds.
 pub const TOPICS: Topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts, Topic::Pipeline]);
@@ -90,12 +94,9 @@ pub enum FollowError {
 #[derive(Debug)]
 pub struct Replica {
     log: LogHandle,
-    store: StoreHandle,
+    ledger: Option<LedgerHandle>,
     consumer: String,
-    options: FollowOptions,
-    clock: Arc<dyn Clock>,
-    metrics: StoreMetrics,
-    status: Arc<Status>,
+    feeder: Feeder,
 }
 
 /// What the consumer carries from one round to the next.
@@ -119,22 +120,30 @@ impl Replica {
         clock: Arc<dyn Clock>,
         metrics: ReplicaMetrics,
     ) -> Self {
-        let consumer = format!("replica/{}", store.name());
+        let consumer = consumer_of(store.name());
         let metrics = metrics.of_store(store.name());
-        let (log, store) = (LogHandle(log), StoreHandle(store));
-        Self { log, store, consumer, options, clock, metrics, status: Arc::default() }
+        let feeder = Feeder { store: StoreHandle(store), options, clock, metrics, status: Arc::default() };
+        Self { log: LogHandle(log), ledger: None, consumer, feeder }
     }
 
     /// The same with a status kept elsewhere, so that it outlives this consumer.
     #[must_use]
     pub fn with_status(mut self, status: Arc<Status>) -> Self {
-        self.status = status;
+        self.feeder.status = status;
+        self
+    }
+
+    /// The same with a ledger, where it notes what the log released before the store had it and nobody noted: a store
+    /// that is new, or was put back to an older state.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Arc<dyn ReplicaLedger>) -> Self {
+        self.ledger = Some(LedgerHandle(ledger));
         self
     }
 
     /// How far it is; may be taken before it runs and outlives it.
     pub fn progress(&self) -> Progress {
-        Progress::new(self.status.visible.subscribe())
+        Progress::new(self.feeder.status.visible.subscribe())
     }
 
     /// Feeds the store until `shutdown`, then flushes it.
@@ -162,16 +171,20 @@ impl Replica {
 
     /// Finds where to read on and registers the cursor, so that the log keeps what the store still needs.
     async fn begin(&self) -> Round {
-        let stored = self.insist("ask its position", || self.store.0.position()).await;
+        let stored = self.feeder.insist("ask its position", || self.feeder.store.0.position()).await;
         let known = stored.or_else(|| self.log.0.committed(&self.consumer)).unwrap_or_default();
-        let next = self.rewound(known);
-        self.status.begin(next.clone());
-        let now = self.clock.monotonic_now();
+        let mut next = self.rewound(known);
+        // Named, so that a read tells what went of them before.
+        for partition in self.log.0.end().0.into_keys() {
+            next.0.entry(partition).or_insert(0);
+        }
+        self.feeder.status.begin(next.clone());
+        let now = self.feeder.clock.monotonic_now();
         let mut round = Round {
             next,
             committed: self.log.0.committed(&self.consumer),
             unflushed: false,
-            flush_at: now + self.options.flush_interval,
+            flush_at: now + self.feeder.options.flush_interval,
             expire_at: now,
         };
         self.commit(&mut round).await;
@@ -186,7 +199,7 @@ impl Replica {
             let ahead = *offset > end.next(partition);
             if ahead {
                 tracing::warn!(
-                    replica = self.store.0.name(),
+                    replica = self.feeder.name(),
                     %partition,
                     offset,
                     end = end.next(partition),
@@ -201,14 +214,15 @@ impl Replica {
     /// One batch, or a wait for one; then whatever is due.
     async fn turn(&self, round: &mut Round) {
         let batch = self.read(&round.next).await;
-        self.note_losses(&batch);
+        self.note_losses(&batch).await;
+        self.feeder.status.accounted();
         let idle = batch.entries.is_empty() && batch.next == round.next;
         if !idle {
-            self.status.pending(&batch.entries);
-            self.write_batch(&batch.entries, &round.next, &batch.next).await;
+            self.feeder.status.pending(&batch.entries);
+            self.feeder.write_batch(&batch.entries, &round.next, &batch.next).await;
             round.unflushed = true;
             round.next = batch.next;
-            self.status.written(&batch.entries, &round.next, &self.log.0.end());
+            self.feeder.status.written(&batch.entries, &round.next, &self.log.0.end());
         }
         self.note_lag(&round.next);
         self.upkeep(round, idle).await;
@@ -219,33 +233,34 @@ impl Replica {
 
     /// Waits for new entries, or until a flush or an expiry is due.
     async fn wait(&self, round: &Round) {
-        let now = self.clock.monotonic_now();
+        let now = self.feeder.clock.monotonic_now();
         let due = if round.unflushed { round.flush_at.min(round.expire_at) } else { round.expire_at };
         tokio::select! {
             () = self.log.0.wait(&round.next) => {}
-            () = self.clock.sleep(due.saturating_sub(now)) => {}
+            () = self.feeder.clock.sleep(due.saturating_sub(now)) => {}
         }
     }
 
     async fn upkeep(&self, round: &mut Round, idle: bool) {
-        let now = self.clock.monotonic_now();
+        let now = self.feeder.clock.monotonic_now();
         if now >= round.expire_at {
-            round.expire_at = now + self.options.expire_interval;
-            let dropped = self.insist("expire", || self.store.0.expire(self.clock.domain_now())).await;
+            round.expire_at = now + self.feeder.options.expire_interval;
+            let dropped = self
+                .feeder
+                .insist("expire", || self.feeder.store.0.expire(self.feeder.clock.domain_now()))
+                .await;
             if dropped > 0 {
                 tracing::info!(
-                    replica = self.store.0.name(),
+                    replica = self.feeder.name(),
                     dropped,
                     "dropped blocks older than the retention"
                 );
             }
         }
         if now >= round.flush_at {
-            let incomplete = self.log.0.stats().incomplete.contains_key(&self.consumer);
-            self.metrics.incomplete.set(i64::from(incomplete));
-            round.flush_at = now + self.options.flush_interval;
+            round.flush_at = now + self.feeder.options.flush_interval;
             if round.unflushed {
-                self.insist("flush", || self.store.0.flush()).await;
+                self.feeder.insist("flush", || self.feeder.store.0.flush()).await;
                 round.unflushed = false;
             }
             self.commit(round).await;
@@ -256,7 +271,7 @@ impl Replica {
 
     /// Moves the log's cursor to what the store holds durably.
     async fn commit(&self, round: &mut Round) {
-        let stored = self.insist("ask its position", || self.store.0.position()).await;
+        let stored = self.feeder.insist("ask its position", || self.feeder.store.0.position()).await;
         let durable = stored.unwrap_or_else(|| round.next.clone());
         if round.committed.as_ref() == Some(&durable) {
             return;
@@ -266,8 +281,8 @@ impl Replica {
         match done {
             Ok(Ok(())) => round.committed = Some(durable),
             Ok(Err(error)) => {
-                self.metrics.errors.inc();
-                tracing::warn!(replica = self.store.0.name(), %error, "cannot move the cursor; tried again later");
+                self.feeder.metrics.errors.inc();
+                tracing::warn!(replica = self.feeder.name(), %error, "cannot move the cursor; tried again later");
             }
             // The runtime is stopping; the cursor is only a lower bound.
             Err(_) => {}
@@ -276,30 +291,30 @@ impl Replica {
 
     /// Reads a batch; a log that cannot be read is tried again for ever, since skipping would lose points silently.
     async fn read(&self, from: &Positions) -> ReadBatch {
-        let mut backoff = Backoff::new(&self.options);
+        let mut backoff = Backoff::new(&self.feeder.options);
         loop {
-            let (log, from, limit) = (self.log.0.clone(), from.clone(), self.options.batch);
+            let (log, from, limit) = (self.log.0.clone(), from.clone(), self.feeder.options.batch);
             let read = tokio::task::spawn_blocking(move || log.read(&from, TOPICS, limit)).await;
             let problem = match read {
                 Ok(Ok(batch)) => return batch,
                 Ok(Err(error)) => describe(&error),
                 Err(stopped) => stopped.to_string(),
             };
-            self.failed("read the log", &problem, &mut backoff, None).await;
+            self.feeder.failed("read the log", &problem, &mut backoff, None).await;
         }
     }
 
     /// Flushes within its deadline and leaves the cursor where the store is.
     async fn end(&self, round: &mut Round) -> Result<(), FollowError> {
-        let replica = self.store.0.name().to_owned();
+        let replica = self.feeder.name().to_owned();
         let flushed = tokio::select! {
-            flushed = self.store.0.flush() => flushed,
-            () = self.clock.sleep(self.options.shutdown_timeout) => Err(self.too_slow(self.options.shutdown_timeout)),
+            flushed = self.feeder.store.0.flush() => flushed,
+            () = self.feeder.clock.sleep(self.feeder.options.shutdown_timeout) => Err(self.feeder.too_slow(self.feeder.options.shutdown_timeout)),
         };
         flushed.map_err(|source| FollowError::Flush { replica, source })?;
         tokio::select! {
             () = self.commit(round) => {}
-            () = self.clock.sleep(self.options.shutdown_timeout) => {}
+            () = self.feeder.clock.sleep(self.feeder.options.shutdown_timeout) => {}
         }
         Ok(())
     }
@@ -307,27 +322,39 @@ impl Replica {
     fn note_lag(&self, next: &Positions) {
         let end = self.log.0.end();
         let lag: u64 = end.0.iter().map(|(partition, end)| end.saturating_sub(next.next(partition))).sum();
-        self.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        self.note_age();
+        self.feeder.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        self.feeder.note_age();
     }
 
-    /// How old the oldest entry is that is not written; also told while the store fails.
-    pub(super) fn note_age(&self) {
-        let lag = self.status.lag(self.clock.civil_now()).unwrap_or_default();
-        self.metrics.lag_seconds.set(lag.as_secs_f64());
-    }
-
-    fn note_losses(&self, batch: &ReadBatch) {
-        self.metrics.unknown.inc_by(batch.unknown as u64);
-        if batch.lost_bytes > 0 {
-            self.metrics.lost_bytes.inc_by(batch.lost_bytes);
-            tracing::warn!(
-                replica = self.store.0.name(),
-                lost_bytes = batch.lost_bytes,
-                "retention released entries this store had not read: it is incomplete"
-            );
+    async fn note_losses(&self, batch: &ReadBatch) {
+        self.feeder.metrics.unknown.inc_by(batch.unknown as u64);
+        if batch.lost_bytes == 0 {
+            return;
+        }
+        self.feeder.metrics.lost_bytes.inc_by(batch.lost_bytes);
+        tracing::warn!(
+            replica = self.feeder.name(),
+            lost_bytes = batch.lost_bytes,
+            "retention released entries this store had not read: it is incomplete"
+        );
+        let Some(ledger) = &self.ledger else { return };
+        let mut backoff = Backoff::new(&self.feeder.options);
+        loop {
+            let (ledger, consumer, bytes) = (ledger.clone(), self.consumer.clone(), batch.lost_bytes);
+            let noted = tokio::task::spawn_blocking(move || ledger.account(&consumer, bytes)).await;
+            let problem = match noted {
+                Ok(Ok(missed)) => return self.feeder.status.note_loss(missed),
+                Ok(Err(error)) => error.to_string(),
+                Err(stopped) => stopped.to_string(),
+            };
+            self.feeder.failed("note what it missed", &problem, &mut backoff, None).await;
         }
     }
+}
+
+/// The name of a replica's consumer in the log.
+fn consumer_of(replica: &str) -> String {
+    format!("replica/{replica}")
 }
 
 fn describe(error: &ReadError) -> String {
@@ -346,7 +373,30 @@ impl std::fmt::Debug for LogHandle {
     }
 }
 
+/// The ledger of what replicas missed, shown in `Debug` without its content.
+#[derive(Clone)]
+struct LedgerHandle(Arc<dyn ReplicaLedger>);
+
+impl LedgerHandle {
+    /// What a consumer missed when so many bytes went before it read them. The log notes what it releases before it
+    /// does; bytes it did not note were lost to a store that is new or was put back, and nobody knows their times.
+    fn account(&self, consumer: &str, bytes: u64) -> std::io::Result<Missed> {
+        if let Some(noted) = self.0.missed(consumer)?.filter(|noted| noted.bytes >= bytes) {
+            return Ok(noted);
+        }
+        self.0.mark(consumer, Missed { bytes, span: None })?;
+        Ok(self.0.missed(consumer)?.unwrap_or(Missed { bytes, span: None }))
+    }
+}
+
+impl std::fmt::Debug for LedgerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplicaLedger")
+    }
+}
+
 /// The store, shown in `Debug` by its name.
+#[derive(Clone)]
 struct StoreHandle(Arc<dyn WriteSamples>);
 
 impl std::fmt::Debug for StoreHandle {

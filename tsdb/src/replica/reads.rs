@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Clock, Labels, Matcher, Measurement, Monotonic, Reach, ReadSeries, SampleLog, SeriesData, SeriesQuery,
-    Shortfall, StoreError, Timestamp,
+    Clock, Labels, Matcher, Measurement, Monotonic, Reach, ReadSeries, SeriesData, SeriesQuery, Shortfall,
+    StoreError, Timestamp,
 };
 
 use super::metrics::ReplicaMetrics;
@@ -43,18 +43,25 @@ impl Default for ReadOptions {
 }
 
 /// One replica to read from.
-struct Member {
-    name: String,
-    store: Arc<dyn ReadSeries>,
-    status: Arc<Status>,
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) store: Arc<dyn ReadSeries>,
+    pub(super) status: Arc<Status>,
     /// Until when it is asked last, since it failed; `None` while it answers.
     failing: Mutex<Option<Monotonic>>,
+}
+
+impl Member {
+    /// Whether it failed a moment ago.
+    pub(super) fn is_failing(&self, now: Monotonic) -> bool {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.is_some_and(|until| now < until)
+    }
 }
 
 /// Several replicas, read as one. Cheap to clone by its `Arc`.
 pub struct Replicas {
     members: Vec<Member>,
-    log: Arc<dyn SampleLog>,
     clock: Arc<dyn Clock>,
     options: ReadOptions,
     metrics: ReplicaMetrics,
@@ -77,13 +84,8 @@ struct Rank {
 
 impl Replicas {
     /// No replica yet.
-    pub fn new(
-        log: Arc<dyn SampleLog>,
-        clock: Arc<dyn Clock>,
-        options: ReadOptions,
-        metrics: ReplicaMetrics,
-    ) -> Self {
-        Self { members: Vec::new(), log, clock, options, metrics }
+    pub fn new(clock: Arc<dyn Clock>, options: ReadOptions, metrics: ReplicaMetrics) -> Self {
+        Self { members: Vec::new(), clock, options, metrics }
     }
 
     /// Adds a replica at the end of the list.
@@ -92,21 +94,28 @@ impl Replicas {
         self.members.push(Member { name, store, status, failing: Mutex::default() });
     }
 
+    /// All but one.
+    pub(super) fn others<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.members.iter().filter(move |member| member.name != name)
+    }
+
+    /// The names and statuses of all, in order of the list.
+    pub fn statuses(&self) -> impl Iterator<Item = (&str, &Arc<Status>)> {
+        self.members.iter().map(|member| (member.name.as_str(), &member.status))
+    }
+
     /// The replicas in the order in which they are asked, each with how far its answer reaches.
     fn order(&self, metric: Option<&str>, end: Timestamp) -> Vec<(&Member, Reach)> {
         let (now, civil) = (self.clock.monotonic_now(), self.clock.civil_now());
-        // One replica alone is asked whatever it has.
-        let missed = if self.members.len() > 1 { self.log.stats().incomplete } else { Default::default() };
         let mut ranked: Vec<_> = self
             .members
             .iter()
             .map(|member| {
-                let incomplete = missed.contains_key(&format!("replica/{}", member.name));
+                let incomplete = member.status.is_incomplete();
                 let current = member.status.lag(civil).is_some_and(|lag| lag <= self.options.fresh);
                 let until = member.status.reach(metric);
                 let short = !current && until.is_none_or(|until| until < end);
-                let failing = member.failing.lock().unwrap_or_else(PoisonError::into_inner);
-                let failing = failing.is_some_and(|until| now < until);
+                let failing = member.is_failing(now);
                 let reach = Reverse(until.filter(|_| short));
                 let rank = Rank { failing, incomplete, short, reach };
                 let shortfall = Shortfall { replica: member.name.clone(), until, incomplete };
@@ -158,7 +167,7 @@ impl Replicas {
         }
     }
 
-    fn failed(&self, member: &Member, error: &StoreError, last: bool) {
+    pub(super) fn failed(&self, member: &Member, error: &StoreError, last: bool) {
         self.metrics.read_failed(&member.name);
         let until = self.clock.monotonic_now() + self.options.memory;
         let mut failing = member.failing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +178,7 @@ impl Replicas {
     }
 }
 
-fn too_slow(replica: &str, limit: Duration) -> StoreError {
+pub(super) fn too_slow(replica: &str, limit: Duration) -> StoreError {
     StoreError {
         replica: replica.to_owned(),
         operation: "read series",

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use model::testing::MemoryLog;
 use model::{
-    Body, FieldValue, Labels, ManualClock, Measurement, NewEntry, Origin, Point, ReadSeries, Sample,
-    SeriesKey, SeriesQuery, Tick, TickOutcome, TimeRange, Timestamp, Window, Written,
+    Body, FieldValue, Labels, ManualClock, Measurement, NewEntry, Origin, Point, ReadSeries, ReplicaLedger,
+    Sample, SeriesKey, SeriesQuery, Tick, TickOutcome, TimeRange, Timestamp, Window, Written,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -90,6 +90,11 @@ impl WriteSamples for FakeStore {
         });
         ledger.too_early += missing.count();
         Ok(Written { points: points.len(), refused: Vec::new() })
+    }
+
+    async fn fill(&self, points: &[Point]) -> Result<Written, WriteError> {
+        let covered = self.lock().covered.clone();
+        self.write(points, &covered).await
     }
 
     async fn position(&self) -> Result<Option<Positions>, WriteError> {
@@ -367,4 +372,38 @@ async fn the_embedded_store_is_fed_through_crashes_without_loss_or_doubles() {
     let values: Vec<_> = found[0].columns["value"].iter().flatten().filter_map(FieldValue::as_f64).collect();
     assert_eq!(values, numbers(0..500));
     assert_eq!(store.position().await.expect("position"), Some(bench.log.end()));
+}
+
+/// A log whose first ten frames went before the store saw them.
+async fn with_lost_frames(noted: Option<Missed>) -> (Bench, Option<Missed>) {
+    let bench = Bench::new(20).await;
+    bench.log.release(10);
+    if let Some(noted) = noted {
+        bench.log.mark("replica/fake", noted).expect("mark");
+    }
+    let replica = bench.replica(bench.store.clone()).with_ledger(bench.log.clone());
+    let (status, progress) = (Arc::clone(&replica.feeder.status), replica.progress());
+    let shutdown = CancellationToken::new();
+    let following = tokio::spawn(replica.follow(shutdown.clone()));
+    bench.driven(progress.wait_until(&bench.log.end())).await.expect("arrives");
+    assert!(status.is_incomplete());
+    shutdown.cancel();
+    bench.driven(following).await.expect("task").expect("ends well");
+    let missed = bench.log.missed("replica/fake").expect("ledger");
+    (bench, missed)
+}
+
+#[tokio::test]
+async fn what_went_before_a_new_store_saw_it_is_noted_once() {
+    let unknown = Missed { bytes: 10, span: None };
+    let (bench, missed) = with_lost_frames(None).await;
+    assert_eq!(missed, Some(unknown));
+    assert_eq!(bench.store.lock().taken, numbers(10..20));
+    // A second start goes on at its cursor: nothing more is missing.
+    bench.catch_up(bench.store.clone()).await;
+    assert_eq!(bench.log.missed("replica/fake").expect("ledger"), Some(unknown));
+    // The log had noted it itself, with its times.
+    let span = TimeRange { start: Timestamp::from_secs(0), end: Timestamp::from_secs(600) };
+    let noted = Missed { bytes: 10, span: Some(span) };
+    assert_eq!(with_lost_frames(Some(noted)).await.1, Some(noted));
 }

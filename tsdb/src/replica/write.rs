@@ -1,10 +1,13 @@
 //! Writing to a store that may be slow, down, or refuse a point.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Entry, Point, Positions, WriteError, Written};
+use model::{Clock, Entry, Point, Positions, WriteError, Written};
 
-use super::{FollowOptions, Replica};
+use super::metrics::StoreMetrics;
+use super::status::Status;
+use super::{FollowOptions, StoreHandle};
 use crate::points::entry_points;
 
 /// Of so many refused points of one write the reason is logged; the rest are counted.
@@ -23,7 +26,7 @@ impl Backoff {
     }
 
     /// How long to wait now: what the store asked for, else twice the time before.
-    fn step(&mut self, asked: Option<Duration>) -> Duration {
+    pub(super) fn step(&mut self, asked: Option<Duration>) -> Duration {
         let wait = asked.map_or(self.next, |asked| asked.max(self.next));
         self.next = (self.next * 2).min(self.max);
         self.tries += 1;
@@ -31,28 +34,61 @@ impl Backoff {
     }
 }
 
-impl Replica {
+/// What a write says of the log.
+#[derive(Clone, Copy)]
+pub(super) enum Covers<'p> {
+    /// With the last of its points it covers everything up to `after`, with those before up to `before`.
+    Log { before: &'p Positions, after: &'p Positions },
+    /// Nothing: the points are another replica's.
+    Nothing,
+}
+
+impl<'p> Covers<'p> {
+    fn when(self, last: bool) -> Option<&'p Positions> {
+        match self {
+            Self::Log { after, .. } if last => Some(after),
+            Self::Log { before, .. } => Some(before),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// A store and the patience it is written to with.
+#[derive(Clone, Debug)]
+pub(super) struct Feeder {
+    pub(super) store: StoreHandle,
+    pub(super) options: FollowOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: StoreMetrics,
+    pub(super) status: Arc<Status>,
+}
+
+impl Feeder {
+    /// The store's name.
+    pub(super) fn name(&self) -> &str {
+        self.store.0.name()
+    }
+
     /// Writes a batch's points in slices. Only the last slice covers the batch: positions between frames are not
     /// known, and after a crash the whole batch is written again, which changes nothing.
     pub(super) async fn write_batch(&self, entries: &[Entry], before: &Positions, after: &Positions) {
         let mut points = Vec::new();
         for entry in entries {
             if points.len() >= self.options.points_per_write {
-                self.write_slice(&points, before, before).await;
+                self.write_slice(&points, Covers::Log { before, after: before }).await;
                 points.clear();
             }
             points.extend(entry_points(entry));
         }
-        self.write_slice(&points, before, after).await;
+        self.write_slice(&points, Covers::Log { before, after }).await;
     }
 
-    /// Writes points; when the store refuses them for good, halves them until those at fault stand alone. `after` is
+    /// Writes points; when the store refuses them for good, halves them until those at fault stand alone. The log is
     /// said to be covered with the last of them and not before.
-    async fn write_slice(&self, points: &[Point], before: &Positions, after: &Positions) {
+    pub(super) async fn write_slice(&self, points: &[Point], covers: Covers<'_>) {
         let mut todo = vec![points];
         while let Some(slice) = todo.pop() {
-            let covered = if todo.is_empty() { after } else { before };
-            match self.write_insisting(slice, covered).await {
+            match self.write_insisting(slice, covers.when(todo.is_empty())).await {
                 Ok(written) => self.note_written(&written),
                 Err(message) if slice.len() <= 1 => {
                     self.note_refused(&[message], slice.len());
@@ -69,15 +105,24 @@ impl Replica {
     }
 
     /// Writes until the store takes the points or refuses them for good, then with its reason.
-    async fn write_insisting(&self, points: &[Point], covered: &Positions) -> Result<Written, String> {
+    async fn write_insisting(
+        &self,
+        points: &[Point],
+        covered: Option<&Positions>,
+    ) -> Result<Written, String> {
         let mut backoff = Backoff::new(&self.options);
+        let write = || async {
+            match covered {
+                Some(covered) => self.store.0.write(points, covered).await,
+                None => self.store.0.fill(points).await,
+            }
+        };
         loop {
-            let written = tokio::select! {
-                written = self.store.0.write(points, covered) => written,
-                () = self.clock.sleep(self.options.write_timeout) => Err(self.too_slow(self.options.write_timeout)),
-            };
-            match written {
-                Ok(written) => return Ok(written),
+            match self.in_time(write()).await {
+                Ok(written) => {
+                    self.well();
+                    return Ok(written);
+                }
                 Err(WriteError::Permanent { message, .. }) => return Err(message),
                 Err(WriteError::Transient { message, retry_after, .. }) => {
                     self.failed("take points", &message, &mut backoff, retry_after).await;
@@ -94,17 +139,28 @@ impl Replica {
     ) -> R {
         let mut backoff = Backoff::new(&self.options);
         loop {
-            let done = tokio::select! {
-                done = work() => done,
-                () = self.clock.sleep(self.options.write_timeout) => Err(self.too_slow(self.options.write_timeout)),
-            };
-            let (message, retry_after) = match done {
-                Ok(done) => return done,
+            let (message, retry_after) = match self.in_time(work()).await {
+                Ok(done) => {
+                    self.well();
+                    return done;
+                }
                 Err(WriteError::Permanent { message, .. }) => (message, None),
                 Err(WriteError::Transient { message, retry_after, .. }) => (message, retry_after),
             };
             self.failed(operation, &message, &mut backoff, retry_after).await;
         }
+    }
+
+    async fn in_time<R>(&self, work: impl Future<Output = Result<R, WriteError>>) -> Result<R, WriteError> {
+        tokio::select! {
+            done = work => done,
+            () = self.clock.sleep(self.options.write_timeout) => Err(self.too_slow(self.options.write_timeout)),
+        }
+    }
+
+    fn well(&self) {
+        self.metrics.up.set(1);
+        self.status.well();
     }
 
     /// Counts a failure, logs the first of a row and every tenth, and waits.
@@ -116,18 +172,26 @@ impl Replica {
         asked: Option<Duration>,
     ) {
         self.metrics.errors.inc();
+        self.metrics.up.set(0);
         self.note_age();
+        self.status.failed(format!("cannot {operation}: {problem}"));
         let tries = backoff.tries + 1;
         let wait = backoff.step(asked);
         if tries % 10 == 1 {
-            tracing::warn!(replica = self.store.0.name(), operation, tries, ?wait, "store cannot: {problem}");
+            tracing::warn!(replica = self.name(), operation, tries, ?wait, "store cannot: {problem}");
         }
         self.clock.sleep(wait).await;
     }
 
+    /// How old the oldest entry is that is not written; also told while the store fails.
+    pub(super) fn note_age(&self) {
+        let lag = self.status.lag(self.clock.civil_now()).unwrap_or_default();
+        self.metrics.lag_seconds.set(lag.as_secs_f64());
+    }
+
     pub(super) fn too_slow(&self, limit: Duration) -> WriteError {
         WriteError::Transient {
-            replica: self.store.0.name().to_owned(),
+            replica: self.name().to_owned(),
             message: format!("no answer within {} s", limit.as_secs_f64()),
             retry_after: None,
         }
@@ -143,11 +207,7 @@ impl Replica {
     fn note_refused(&self, reasons: &[String], points: usize) {
         self.metrics.refused.inc_by(points as u64);
         for reason in reasons.iter().take(LOGGED_REFUSALS) {
-            tracing::warn!(
-                replica = self.store.0.name(),
-                points,
-                "point refused for good and dropped: {reason}"
-            );
+            tracing::warn!(replica = self.name(), points, "point refused for good and dropped: {reason}");
         }
     }
 }

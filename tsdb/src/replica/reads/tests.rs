@@ -2,10 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::testing::MemoryLog;
 use model::{
-    Body, Entry, ManualClock, Missed, Origin, Position, Positions, ReplicaLedger, Tick, TickOutcome,
-    TimeRange, Window,
+    Body, Entry, ManualClock, Missed, Origin, Position, Positions, Tick, TickOutcome, TimeRange, Window,
 };
 
 use super::*;
@@ -49,7 +47,6 @@ impl ReadSeries for FakeStore {
 
 struct Bench {
     clock: ManualClock,
-    log: Arc<MemoryLog>,
     stores: [Arc<FakeStore>; 2],
     statuses: [Arc<Status>; 2],
     replicas: Replicas,
@@ -85,16 +82,16 @@ impl Bench {
     /// Two replicas `a` and `b` that have everything.
     fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_secs(NOW));
-        let log = Arc::new(MemoryLog::new("p"));
         let stores = ["a", "b"].map(|name| Arc::new(FakeStore { name, ..FakeStore::default() }));
         let statuses: [Arc<Status>; 2] = Default::default();
         let (options, metrics) = (ReadOptions::default(), ReplicaMetrics::default());
-        let mut replicas = Replicas::new(log.clone(), Arc::new(clock.clone()), options, metrics);
+        let mut replicas = Replicas::new(Arc::new(clock.clone()), options, metrics);
         for (store, status) in stores.iter().zip(&statuses) {
             status.begin(at(0));
+            status.accounted();
             replicas.push(store.name, store.clone(), status.clone());
         }
-        Self { clock, log, stores, statuses, replicas }
+        Self { clock, stores, statuses, replicas }
     }
 
     /// The replica has written up to a tick of this second, and more waits behind it.
@@ -152,7 +149,7 @@ async fn the_first_that_has_passed_the_range_answers() {
 #[tokio::test]
 async fn an_incomplete_one_is_asked_last() {
     let bench = Bench::new();
-    bench.log.mark("replica/a", Missed { bytes: 1, span: None }).expect("mark");
+    bench.statuses[0].note_loss(Missed { bytes: 1, span: None });
     assert_eq!(bench.ask(NOW).await, ("b".into(), Reach::Whole));
     bench.stores[1].mood.store(FAILS, Ordering::Relaxed);
     let (name, reach) = bench.ask(NOW).await;
