@@ -165,7 +165,7 @@ function drawHealth(overview) {
       health.samplers.map((row) => [row.name, row.source, row.last_tick ? shortTime(row.last_tick, overview.now) : "–", num(`${row.duration_ms} ms`), num(number(row.rows)), num(number(row.missed)),
         standing(row.ok, row.ok ? t("ok") : row.last_tick === null && !row.error ? t("waiting") : `${t("failing", { n: row.failures })} ${row.error}`)])),
     table(t("consumers"), ["consumer", "lag", "how_it_stands"],
-      health.consumers.map((row) => [row.name, num(row.lag_entries !== null ? t("entries", { n: number(row.lag_entries) }) : bytes(row.lag_bytes)), standing(row.ok, row.detail || t(row.ok ? "ok" : "behind"))])),
+      health.consumers.map((row) => [row.name, num(row.lag_entries !== null ? t("entries", { n: number(row.lag_entries) }) : bytes(row.lag_bytes)), standing(row.ok, consumerWords(row, overview.now))])),
     table(t("channels"), ["channel", "delivered", "queued", "failed", "how_it_stands"],
       health.channels.map((row) => [row.name, num(number(row.delivered)), num(number(row.queued)), num(number(row.failed)), standing(!row.error, row.error || t("ok"))])),
     el("p", { class: "muted small about-line" },
@@ -175,6 +175,11 @@ function drawHealth(overview) {
 
 const num = (text) => ({ num: true, content: text });
 const standing = (ok, text) => ({ content: el("span", { class: "standing", "data-ok": String(ok) }, el("i", { class: "dot", "aria-hidden": "true" }), text) });
+
+function consumerWords({ ok, detail, store }, now) {
+  if (!store) return detail || t(ok ? "ok" : "behind");
+  return t(`store_${store.kind}`, { why: detail, from: store.from, at: store.at === undefined ? "" : shortTime(store.at, now) });
+}
 
 function table(caption, columns, rows) {
   if (!rows.length) return null;

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 pub use alert::{
     AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, TransitionRow,
 };
-pub use health::{ChannelRow, ConsumerRow, Health, SamplerRow};
+pub use health::{ChannelRow, ConsumerRow, Health, SamplerRow, StoreTrouble};
 pub use metric::{MetricCard, Point, SeriesDetail};
 
 use crate::i18n::Bilingual;

@@ -1,7 +1,8 @@
 //! Every text of the console, English and Chinese, by key. Sorted by key.
 //!
 //! Families of keys are looked up by a name that comes from elsewhere: `algorithm_*`, `about_*`, `number_*` and `note_*` by
-//! the detector's names, `channel_*` by the channel's kind, `state_*`, `message_*`, `kind_*`, `phase_*` by values of [`crate::dto`].
+//! the detector's names, `channel_*` by the channel's kind, `state_*`, `message_*`, `kind_*`, `phase_*`,
+//! `store_*` by values of [`crate::dto`].
 
 /// (key, English, Chinese)
 pub(crate) const TEXTS: &[(&str, &str, &str)] = &[
@@ -348,6 +349,14 @@ pub(crate) const TEXTS: &[(&str, &str, &str)] = &[
     ("state_outside", "Outside", "超出区间"),
     ("state_pending", "Pending", "待确认"),
     ("state_resolved", "Resolved", "已恢复"),
+    (
+        "store_copying",
+        "Incomplete: what it missed is being copied from {from}, done down to {at}",
+        "数据不完整：正从 {from} 复制缺失部分，已复制到 {at}",
+    ),
+    ("store_down", "Down: {why}", "不可用：{why}"),
+    ("store_hopeless", "Incomplete: no store has what it missed", "数据不完整：缺失部分已无存储可供复制"),
+    ("store_waiting", "Incomplete: waiting for a store to copy from", "数据不完整：等待可供复制的存储"),
     ("story_detected", "found after {span}", "{span} 后发现"),
     ("story_firing", "the alert still fires", "告警仍在持续"),
     ("story_in", "in {span} of your time", "{span} 后开始（实际时间）"),

@@ -3,7 +3,7 @@
 use model::Timestamp;
 use serde::Serialize;
 
-use super::millis_opt;
+use super::{millis, millis_opt};
 
 /// Whether the numbers arrive at all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -65,6 +65,28 @@ pub struct ConsumerRow {
     pub ok: bool,
     /// Its state in words; may be empty.
     pub detail: String,
+    /// What is wrong with it, when it is a store and something is.
+    pub store: Option<StoreTrouble>,
+}
+
+/// What is wrong with a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StoreTrouble {
+    /// It takes nothing; the row's `detail` says why.
+    Down,
+    /// It lacks numbers, and no store that has them can be read now.
+    Waiting,
+    /// It lacks numbers that are being copied to it, the newest first.
+    Copying {
+        /// From which store.
+        from: String,
+        /// Down to where they are copied.
+        #[serde(serialize_with = "millis")]
+        at: Timestamp,
+    },
+    /// It lacks numbers that no store has any more.
+    Hopeless,
 }
 
 /// One channel.

@@ -65,10 +65,12 @@ impl Ready {
 }
 
 fn in_words(readiness: &Readiness) -> String {
-    if readiness.ready {
-        return format!("ready: {} parts run", readiness.parts.len());
-    }
     let not = readiness.parts.iter().filter(|part| !part.ready);
     let not: Vec<_> = not.map(|part| format!("{}: {}", part.part, part.detail)).collect();
-    format!("not ready: {}", not.join("; "))
+    let running = readiness.parts.len() - not.len();
+    match (readiness.ready, not.is_empty()) {
+        (true, true) => format!("ready: {running} parts run"),
+        (true, false) => format!("ready: {running} parts run, but {}", not.join("; ")),
+        (false, _) => format!("not ready: {}", not.join("; ")),
+    }
 }

@@ -92,7 +92,24 @@ async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
         let detail = if caught_up { "" } else { "replaying what it judged before" };
         all.push(PartReadiness { part: "detector state".into(), ready: caught_up, detail: detail.into() });
     }
-    let ready = all.iter().all(|part| part.ready);
+    let stores = stores(&parts);
+    // One store that works is enough.
+    let readable = stores.is_empty() || stores.iter().any(|store| store.ready);
+    let ready = readable && all.iter().all(|part| part.ready);
+    all.extend(stores);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts: all })).into_response()
+}
+
+/// How each store stands.
+fn stores(parts: &Parts) -> Vec<PartReadiness> {
+    let civil = parts.clock.civil_now();
+    let members = parts.members.as_ref().into_iter().flat_map(|members| members.statuses());
+    let part = |(name, status): (&str, &Arc<tsdb::Status>)| {
+        let standing = status.standing(civil);
+        let incomplete = standing.missed.map(|_| "incomplete: it lacks a part of what is older");
+        let detail = standing.trouble.clone().unwrap_or_else(|| incomplete.unwrap_or_default().to_owned());
+        PartReadiness { part: format!("store {name}"), ready: standing.trouble.is_none(), detail }
+    };
+    members.map(part).collect()
 }

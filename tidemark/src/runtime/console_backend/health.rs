@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use collector::SamplerHealth;
-use console::dto::{ChannelRow, ConsumerRow, Health, SamplerRow};
+use console::dto::{ChannelRow, ConsumerRow, Health, SamplerRow, StoreTrouble};
 use notifier::view::ChannelHealth;
+use tsdb::{Repairing, Standing};
 
 use super::super::Parts;
 use super::cards::Timing;
@@ -53,16 +54,37 @@ fn channel(health: &ChannelHealth) -> ChannelRow {
 }
 
 fn consumers(parts: &Parts, lags: &BTreeMap<String, u64>) -> Vec<ConsumerRow> {
-    let tasks = parts.tasks.health();
+    let (tasks, civil) = (parts.tasks.health(), parts.clock.civil_now());
+    let members = parts.members.as_ref().into_iter().flat_map(|members| members.statuses());
+    let stores: BTreeMap<_, _> =
+        members.map(|(name, status)| (format!("replica/{name}"), status.standing(civil))).collect();
     let row = |(name, lag): (&String, &u64)| {
         let task = tasks.get(name);
-        ConsumerRow {
+        let row = ConsumerRow {
             name: name.clone(),
             lag_bytes: *lag,
             lag_entries: None,
             ok: task.is_none_or(|task| task.running),
             detail: task.filter(|task| !task.running).map(|task| task.error.clone()).unwrap_or_default(),
+            store: None,
+        };
+        match stores.get(name) {
+            Some(standing) if row.ok => of_store(row, standing),
+            _ => row,
         }
     };
     lags.iter().map(row).collect()
+}
+
+/// A store's row with what is wrong with it.
+fn of_store(row: ConsumerRow, standing: &Standing) -> ConsumerRow {
+    let store = match &standing.repair {
+        _ if standing.trouble.is_some() => StoreTrouble::Down,
+        _ if standing.missed.is_none() => return row,
+        Repairing::Idle | Repairing::Waiting => StoreTrouble::Waiting,
+        Repairing::Copying { from, left, .. } => StoreTrouble::Copying { from: from.clone(), at: left.end },
+        Repairing::Hopeless => StoreTrouble::Hopeless,
+    };
+    let detail = standing.trouble.clone().unwrap_or_default();
+    ConsumerRow { ok: false, detail, store: Some(store), ..row }
 }
