@@ -9,8 +9,8 @@ use serde_json::Value;
 use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::finding::{Finding, Place};
-use super::scalar;
 use super::tree::{Content, Key, Node, Scalar, shorten};
+use super::{quote, scalar};
 
 /// Most levels of nesting.
 const MAX_DEPTH: usize = 64;
@@ -27,6 +27,8 @@ pub(crate) fn parse(text: &str) -> (Option<Node>, Vec<Finding>) {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         nodes: 0,
+        text,
+        read_until: 0,
         findings: Vec::new(),
     };
     match composer.document() {
@@ -67,6 +69,9 @@ struct Composer<'t, P: Iterator<Item = Result<(Event<'t>, Span), ScanError>>> {
     parser: P,
     anchors: HashMap<usize, Anchor>,
     nodes: usize,
+    text: &'t str,
+    /// Bytes of the text that were read without complaint.
+    read_until: usize,
     findings: Vec<Finding>,
 }
 
@@ -96,10 +101,31 @@ impl<'t, P: Iterator<Item = Result<(Event<'t>, Span), ScanError>>> Composer<'t, 
 
     fn next(&mut self) -> Result<(Event<'t>, Span), Finding> {
         match self.parser.next() {
-            Some(Ok(next)) => Ok(next),
-            Some(Err(error)) => Err(syntax(&error)),
+            Some(Ok((event, span))) => {
+                self.read_until = span.byte_range().map_or(self.read_until, |range| range.end);
+                Ok((event, span))
+            }
+            Some(Err(error)) => Err(self.missing_quote(&error).unwrap_or_else(|| syntax(&error))),
             None => Err(Finding::error(Place::START, "file ends in the middle of a value")),
         }
+    }
+
+    /// Blames the quote that is not closed where it should be, which is where the mistake is.
+    fn missing_quote(&self, error: &ScanError) -> Option<Finding> {
+        let at = error.marker().byte_offset()?;
+        let open = quote::to_blame(self.text, self.read_until, at)?;
+        let before = self.text.get(..open)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let place = Place {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        };
+        let message = format!(
+            "the closing quote is missing: the text that begins here runs to line {}, where YAML breaks ({})",
+            error.marker().line(),
+            error.info()
+        );
+        Some(Finding::error(place, message))
     }
 
     fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Result<Composed, Finding> {

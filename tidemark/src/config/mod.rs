@@ -16,6 +16,7 @@ mod metrics;
 mod nearest;
 mod paths;
 mod pipeline;
+mod quote;
 mod read;
 mod scalar;
 mod schema;
