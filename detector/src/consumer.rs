@@ -26,11 +26,12 @@ use model::{AlertTransition, AppendError, Clock, Monotonic, Positions, ReadError
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineStats, JudgingConfig};
+use crate::engine::{Engine, EngineStats, JudgingConfig, Overflow};
 
 mod covered;
 mod metrics;
 mod output;
+mod overflow;
 mod start;
 mod steps;
 mod store;
@@ -40,6 +41,7 @@ pub use output::PRODUCER;
 
 use covered::Covered;
 use output::Output;
+use overflow::Overflows;
 use steps::Work;
 
 /// The longest pause between two tries of an append the disk refuses.
@@ -113,6 +115,8 @@ pub struct Progress {
     pub firing: usize,
     /// Tick entries judged since the start, the silent replay left out.
     pub ticks: u64,
+    /// The metric last told of whose further series are not judged, in words; empty when there is none.
+    pub overflow: String,
 }
 
 /// A handle to watch the progress.
@@ -180,6 +184,7 @@ struct Consumer {
     covered: Covered,
     sequence: u64,
     last_snapshot: Monotonic,
+    overflows: Overflows,
     /// Whether anything was judged since the last snapshot.
     stale: bool,
 }
@@ -216,6 +221,7 @@ impl Consumer {
             covered,
             sequence,
             last_snapshot,
+            overflows: Overflows::default(),
             stale: true,
         };
         if let Some(output) = restored.unfinished
@@ -263,6 +269,7 @@ impl Consumer {
         self.metrics.ticks.inc_by(ticks as u64);
         self.metrics.batch_seconds.observe((self.clock.monotonic_now() - begun).as_secs_f64());
         self.progress.send_modify(|progress| progress.ticks += ticks as u64);
+        self.tell_overflows();
         self.show();
         Ok(true)
     }
@@ -361,6 +368,7 @@ impl Consumer {
         shutdown: &CancellationToken,
     ) -> Result<(), DetectorError> {
         let ended = self.with_engine(move |engine| engine.apply(judging)).await?;
+        self.progress.send_modify(|progress| progress.overflow.clear());
         self.correct(ended, shutdown).await?;
         self.show();
         self.stale = true;
@@ -412,6 +420,18 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    fn tell_overflows(&mut self) {
+        for left_out in self.overflows.take(self.engine.take_overflows(), self.clock.monotonic_now()) {
+            let Overflow { sampler, metric, samples, limit } = left_out;
+            tracing::warn!(%sampler, %metric, samples, limit, "metric has more series than are judged: samples of the further ones are left out");
+            self.progress.send_modify(|progress| {
+                progress.overflow = format!(
+                    "{metric} has more than {limit} series: samples of the further ones are not judged"
+                );
+            });
+        }
     }
 
     fn show(&self) {

@@ -84,12 +84,27 @@ pub struct EngineStats {
     pub unknown_metric: u64,
 }
 
+/// Samples left out because their metric has as many series as are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// The sampler they came from.
+    pub sampler: Arc<str>,
+    /// Their metric.
+    pub metric: Arc<str>,
+    /// How many they are.
+    pub samples: u64,
+    /// How many series one metric may have.
+    pub limit: usize,
+}
+
 /// The judges of every series of every metric.
 #[derive(Debug)]
 pub struct Engine {
     config: JudgingConfig,
     metrics: BTreeMap<Arc<str>, Metric>,
     counted: EngineStats,
+    /// Per metric, since it was taken last.
+    overflows: BTreeMap<Arc<str>, Overflow>,
 }
 
 /// One metric and its series, in order of labels, so that verdicts come in the same order everywhere.
@@ -115,6 +130,7 @@ impl Engine {
             config: JudgingConfig::default(),
             metrics: BTreeMap::new(),
             counted: EngineStats::default(),
+            overflows: BTreeMap::new(),
         };
         engine.apply(config);
         engine
@@ -175,12 +191,23 @@ impl Engine {
             let samples = by_metric.get(name).map_or(&[][..], Vec::as_slice);
             let limit = self.config.max_series_per_metric;
             metric.relieve(tick, samples, &mut judged);
-            metric.admit(tick, samples, &self.config.calendar, limit, &mut self.counted);
+            let dropped = metric.admit(tick, samples, &self.config.calendar, limit);
+            if dropped > 0 {
+                self.counted.dropped_series += dropped;
+                let none =
+                    || Overflow { sampler: tick.sampler.clone(), metric: name.clone(), samples: 0, limit };
+                self.overflows.entry(name.clone()).or_insert_with(none).samples += dropped;
+            }
             for window in tick.windows() {
                 metric.judge(tick, window, samples, &mut self.counted, &mut judged);
             }
         }
         judged
+    }
+
+    /// What was left out since this was asked last, one for each metric.
+    pub fn take_overflows(&mut self) -> Vec<Overflow> {
+        std::mem::take(&mut self.overflows).into_values().collect()
     }
 
     /// Sorts a tick's samples to their metrics; counts those nobody configured.
@@ -278,21 +305,16 @@ impl Metric {
         self.series.insert(labels, Judging { judge, ledger: Ledger::default() });
     }
 
-    /// Starts judges for series not known yet, and the stand-in where silence has to be told of.
-    fn admit(
-        &mut self,
-        tick: &Tick,
-        samples: &[&Sample],
-        calendar: &Arc<Calendar>,
-        limit: usize,
-        counted: &mut EngineStats,
-    ) {
+    /// Starts judges for series not known yet, and the stand-in where silence has to be told of; gives how many samples
+    /// belong to series beyond the limit.
+    fn admit(&mut self, tick: &Tick, samples: &[&Sample], calendar: &Arc<Calendar>, limit: usize) -> u64 {
+        let mut dropped = 0;
         for sample in samples {
             if self.series.contains_key(&sample.series.labels) {
                 continue;
             }
             if self.series.len() >= limit {
-                counted.dropped_series += 1;
+                dropped += 1;
                 continue;
             }
             self.start(sample.series.labels.clone(), calendar);
@@ -300,6 +322,7 @@ impl Metric {
         if self.series.is_empty() && !self.silence_is_zero(tick) {
             self.start(Labels::default(), calendar);
         }
+        dropped
     }
 
     /// Whether a series the tick does not name is a zero.

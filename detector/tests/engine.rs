@@ -246,6 +246,12 @@ fn more_series_than_allowed_are_dropped_and_counted() {
     let mut engine = Engine::new(JudgingConfig { max_series_per_metric: 2, ..config(|_| {}) });
     let judged = engine.tick(&rows(0, &[("a", 1.0), ("b", 1.0), ("c", 1.0)]));
     assert_eq!((judged.len(), engine.stats().dropped_series), (2, 1));
+    engine.tick(&rows(1, &[("b", 1.0), ("c", 1.0), ("d", 1.0)]));
+    let left_out = engine.take_overflows();
+    assert_eq!(left_out.len(), 1);
+    let one = &left_out[0];
+    assert_eq!((&*one.sampler, &*one.metric, one.samples, one.limit), ("orders", "orders", 3, 2));
+    assert_eq!(engine.take_overflows(), []);
 }
 
 #[test]

@@ -58,6 +58,10 @@ fn consumers(parts: &Parts, lags: &BTreeMap<String, u64>) -> Vec<ConsumerRow> {
     let members = parts.members.as_ref().into_iter().flat_map(|members| members.statuses());
     let stores: BTreeMap<_, _> =
         members.map(|(name, status)| (format!("replica/{name}"), status.standing(civil))).collect();
+    let overflow = |name: &str| {
+        let detector = parts.detector.as_ref().filter(|_| name == "detector");
+        detector.map(|detector| detector.borrow().overflow.clone()).unwrap_or_default()
+    };
     let row = |(name, lag): (&String, &u64)| {
         let task = tasks.get(name);
         let row = ConsumerRow {
@@ -65,7 +69,9 @@ fn consumers(parts: &Parts, lags: &BTreeMap<String, u64>) -> Vec<ConsumerRow> {
             lag_bytes: *lag,
             lag_entries: None,
             ok: task.is_none_or(|task| task.running),
-            detail: task.filter(|task| !task.running).map(|task| task.error.clone()).unwrap_or_default(),
+            detail: task
+                .filter(|task| !task.running)
+                .map_or_else(|| overflow(name), |task| task.error.clone()),
             store: None,
         };
         match stores.get(name) {
