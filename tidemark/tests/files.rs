@@ -196,6 +196,29 @@ fn wide_rows_of_any_length_are_forecast() {
 }
 
 #[test]
+fn a_value_a_row_is_no_series_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
+    let paths = [input.to_str().unwrap(), output.to_str().unwrap()];
+    let forecast = || tidemark(&["forecast", "--input", paths[0], "--horizon", "3", "--output", paths[1]]);
+    for text in [csv(&wave(100)), " Value,TIMESTAMP,label\n1,2024-03-01 00:00:00,0\n".to_owned()] {
+        fs::write(&input, text).unwrap();
+        let ran = forecast();
+        let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(
+            ran.status.code() == Some(1) && told.contains("in.csv") && told.contains("--rolling 1d"),
+            "{told}"
+        );
+        assert!(!output.exists());
+    }
+    // Series a row are read under any header, whatever they are called.
+    for rows in ["a,5\nb,6\n", "2024-03-01,5,6\n2024-03-02,7\n", ""] {
+        fs::write(&input, format!("timestamp,value\n{rows}")).unwrap();
+        assert!(forecast().status.success(), "{rows}");
+    }
+}
+
+#[test]
 fn rolling_forecasts_stand_beside_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in"), folder.path().join("out"));

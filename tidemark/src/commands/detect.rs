@@ -109,7 +109,8 @@ fn detect_file(job: &Job, judging: &Judging, bar: &ProgressBar) -> Result<u64, C
     let syntax = |source| CsvError::Syntax { path: path.to_owned(), source };
     let mut rows = csv_io::open(path, bar)?;
     let header = rows.byte_headers().map_err(syntax)?.clone();
-    let columns = (csv_io::column(&header, path, "timestamp")?, csv_io::column(&header, path, "value")?);
+    let columns =
+        (csv_io::need_column(&header, path, "timestamp")?, csv_io::need_column(&header, path, "value")?);
     let mut instants = InstantReader::new(judging.settings.timezone);
     let mut fold = Fold::new(judge(judging), judging.settings.interval);
     let mut sink = Sink::create(&job.output)?;

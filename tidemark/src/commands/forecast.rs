@@ -69,7 +69,13 @@ fn wide_file(job: &Job, args: &ForecastArgs, bar: &ProgressBar) -> Result<u64, C
     let horizon = args.horizon.unwrap_or(1) as usize;
     let season = args.season.map(|s| s as usize);
     let mut rows = csv_io::open(path, bar)?;
+    let header = rows.byte_headers().map_err(syntax)?.clone();
     let series = rows.byte_records().collect::<Result<Vec<_>, _>>().map_err(syntax)?;
+    if one_value_a_row(&header, &series, args.timezone) {
+        let message = "each row is one `timestamp,value`, and `--horizon` reads one series a row: \
+            forecast it with `--rolling 1d`, or write its values behind each other in one row";
+        return Err(CsvError::Useless { path: path.to_owned(), message: message.to_owned() });
+    }
     let forecasts: Vec<Vec<f64>> =
         series.par_iter().map(|row| forecast_horizon(&history(row), horizon, season)).collect();
     let mut sink = Sink::create(&job.output)?;
@@ -81,6 +87,19 @@ fn wide_file(job: &Job, args: &ForecastArgs, bar: &ProgressBar) -> Result<u64, C
     }
     sink.finish()?;
     Ok(series.iter().map(|row| row.len().saturating_sub(1) as u64).sum())
+}
+
+/// Whether a file is one series with a time and a value in each row. A header alone says nothing: series a row are read
+/// under any, so the rows must be like it too.
+fn one_value_a_row(header: &ByteRecord, rows: &[ByteRecord], zone: Tz) -> bool {
+    let column = |name| csv_io::column(header, name);
+    let (Some(at), Some(value)) = (column("timestamp"), column("value")) else { return false };
+    let mut instants = InstantReader::new(zone);
+    let like_it = |row: &ByteRecord| {
+        let is_time = row.get(at).is_some_and(|cell| instants.read(cell).is_some());
+        is_time && row.len() > value && row.len() <= header.len()
+    };
+    !rows.is_empty() && rows.iter().all(like_it)
 }
 
 /// The values of a row, oldest first; a cell inside without a number is a missing value, those at the end are not
@@ -106,7 +125,8 @@ fn rolling_file(
     let syntax = |source| CsvError::Syntax { path: path.to_owned(), source };
     let mut rows = csv_io::open(path, bar)?;
     let header = rows.byte_headers().map_err(syntax)?.clone();
-    let columns = (csv_io::column(&header, path, "timestamp")?, csv_io::column(&header, path, "value")?);
+    let columns =
+        (csv_io::need_column(&header, path, "timestamp")?, csv_io::need_column(&header, path, "value")?);
     let mut instants = InstantReader::new(args.timezone);
     let age_secs = i64::try_from(std::time::Duration::from(age).as_secs()).unwrap_or(i64::MAX);
     let mut rolling = Rolling::new(age_secs);

@@ -34,18 +34,24 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> Result<Source, CsvError> {
 }
 
 /// Where a column stands in the header; names are compared without surrounding blanks and without case.
+pub(crate) fn column(header: &ByteRecord, name: &str) -> Option<usize> {
+    header.iter().position(|field| clean(field).eq_ignore_ascii_case(name))
+}
+
+/// As [`column`], for one the file must have.
 ///
 /// # Errors
 /// When it is not there.
-pub(crate) fn column(header: &ByteRecord, path: &Path, name: &'static str) -> Result<usize, CsvError> {
-    let clean = |field: &[u8]| {
-        let text = String::from_utf8_lossy(field);
-        text.trim_start_matches('\u{feff}').trim().to_owned()
-    };
-    header.iter().position(|field| clean(field).eq_ignore_ascii_case(name)).ok_or_else(|| {
+pub(crate) fn need_column(header: &ByteRecord, path: &Path, name: &'static str) -> Result<usize, CsvError> {
+    column(header, name).ok_or_else(|| {
         let found = header.iter().map(|f| format!("`{}`", clean(f))).collect::<Vec<_>>().join(", ");
         CsvError::NoColumn { path: path.to_owned(), column: name, found }
     })
+}
+
+fn clean(field: &[u8]) -> String {
+    let text = String::from_utf8_lossy(field);
+    text.trim_start_matches('\u{feff}').trim().to_owned()
 }
 
 enum Target {

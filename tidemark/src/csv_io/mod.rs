@@ -7,7 +7,7 @@ mod files;
 mod instant;
 mod work;
 
-pub(crate) use files::{Sink, column, open};
+pub(crate) use files::{Sink, column, need_column, open};
 pub(crate) use instant::InstantReader;
 pub(crate) use work::{Job, jobs, run_all};
 
