@@ -24,6 +24,47 @@ pub struct Notification {
     pub attempt_at: Timestamp,
     /// What is to be told.
     pub message: Message,
+    /// Who holds this may acknowledge what the message tells of: signed, expiring, good in an address. `None` when
+    /// there is nothing to acknowledge.
+    pub acknowledge: Option<String>,
+}
+
+/// What is known of attempts that were handed over and never answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Civil time at which the first of them began.
+    pub since: Timestamp,
+    /// Civil time at which the last of them was given up.
+    pub until: Timestamp,
+    /// Providers' ids of other messages to the same recipient: none of these is the one that is looked for.
+    pub claimed: Vec<String>,
+}
+
+/// Whether the provider has a message nobody answered for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It has.
+    Yes(Receipt),
+    /// It has not, or cannot be asked and takes the same key twice: the message is sent again.
+    No,
+    /// Not known now: nothing is sent, and it is asked again, not before `retry_after` when the provider said so.
+    CannotTell {
+        /// The provider's wish.
+        retry_after: Option<Duration>,
+        /// Why not; holds no secret.
+        message: String,
+    },
+}
+
+/// A request a provider makes of us, such as for what somebody pressed on the phone.
+#[derive(Clone, Copy, Debug)]
+pub struct Callback<'a> {
+    /// The address it was sent to, as the outside sees it.
+    pub url: &'a str,
+    /// The form it carries, in order.
+    pub form: &'a [(String, String)],
+    /// The signature it carries.
+    pub signature: &'a str,
 }
 
 /// A provider's word that it has the message.
@@ -35,6 +76,8 @@ pub struct Receipt {
     pub detail: String,
     /// Whether the recipient itself has it (`delivered`) or a relay that passes it on (`accepted`).
     pub delivered: bool,
+    /// Of how many parts it is made that are paid for, such as segments of an SMS; 0 where nobody counts.
+    pub parts: u32,
 }
 
 /// What became of an attempt.
@@ -98,6 +141,18 @@ pub trait Channel: Send + Sync {
 
     /// Hands one message over. Cancelled at the deadline, which counts as [`Outcome::Unknown`].
     async fn deliver(&self, notification: &Notification) -> Outcome;
+
+    /// Asks the provider whether it has a message whose attempts were never answered; sends nothing. Cancelled at the
+    /// deadline of an attempt, which counts as [`Found::CannotTell`]. Where nothing can be asked it is sent again with
+    /// its key.
+    async fn find(&self, _notification: &Notification, _unanswered: &Unanswered) -> Found {
+        Found::No
+    }
+
+    /// Whether a request really comes from the provider. Nobody's word is taken where there is no signature.
+    fn is_from_provider(&self, _callback: &Callback<'_>) -> bool {
+        false
+    }
 
     /// Tries to reach the provider without sending anything; says what it found.
     ///

@@ -10,17 +10,7 @@ use model::HumanDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::{email, webhook};
-
-/// A channel of a receiver, keyed by its type: `email: {to: [..]}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ChannelConfig {
-    /// E-mail by SMTP.
-    Email(email::EmailConfig),
-    /// A signed webhook.
-    Webhook(webhook::WebhookConfig),
-}
+pub use crate::channels::ChannelConfig;
 
 /// Who gets messages, by which channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Notification;
-use crate::channels::{self, within};
+use crate::channels::{self, ChannelConfig, within};
 use crate::engine::{Engine, on_disk};
 use crate::incident::{Now, key};
 use crate::message::{Message, MessageKind, compose};
@@ -282,7 +282,7 @@ fn build_slots(plan: &Plan, clock: &Arc<dyn Clock>) -> Result<Vec<Slot>, Notifie
 }
 
 fn receiver_slots(receiver: &Receiver, clock: &Arc<dyn Clock>) -> Result<Vec<Slot>, NotifierError> {
-    let build = |(name, config): (String, &_)| match channels::build(config, Arc::clone(clock)) {
+    let build = |(name, config): (String, &ChannelConfig)| match config.build(Arc::clone(clock)) {
         Ok(channel) => Ok(Slot { name, channel }),
         Err(what) => Err(NotifierError::Channel { channel: name, what }),
     };
@@ -340,6 +340,7 @@ async fn test(plan: &Plan, name: &str, clock: &Arc<dyn Clock>) -> Result<Vec<Cha
                 recipient,
                 attempt_at: now.civil,
                 message: message.clone(),
+                acknowledge: None,
             };
             tries.spawn(try_once(slot.clone(), notification, Arc::clone(clock)));
         }

@@ -163,6 +163,7 @@ async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease, _held: Held) {
         recipient: lease.recipient.clone(),
         attempt_at: started_at,
         message: lease.message.clone(),
+        acknowledge: None,
     };
     let outcome = carry(&**clock, &slot, notification).await;
     let took = clock.monotonic_now().saturating_sub(began);

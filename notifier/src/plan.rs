@@ -126,7 +126,7 @@ fn compile_receiver(config: &ReceiverConfig, language: Language) -> Receiver {
         config: config.clone(),
         language: config.language.unwrap_or(language),
         slots: channels::slots(config)
-            .map(|(name, channel)| ChannelSlot { name, recipients: channels::recipients(channel) })
+            .map(|(name, channel)| ChannelSlot { name, recipients: channel.recipients() })
             .collect(),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::NotifierConfig;
-use crate::channels;
 use crate::interval::Interval;
 use crate::plan::Plan;
 use crate::route::below;
@@ -86,7 +85,7 @@ pub(crate) fn check_receivers(config: &NotifierConfig, problems: &mut Problems) 
         }
         for (number, channel) in receiver.channels.iter().enumerate() {
             let place = below(&below(&path, "channels"), &number.to_string());
-            channels::check(channel, &place, problems);
+            channel.check(&place, problems);
         }
     }
 }

@@ -111,9 +111,8 @@ impl EmailConfig {
 }
 
 impl ChannelType for EmailConfig {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    const KIND: &'static str = KIND;
+    const ABOUT: &'static str = "E-mail by SMTP.";
 
     fn recipients(&self) -> Vec<String> {
         self.to.clone()
@@ -240,7 +239,7 @@ impl Email {
         let detail = format!("{} {}", answer.code(), answer.message().collect::<Vec<_>>().join(" "));
         // The server has it: a QUIT that hangs changes nothing.
         within(&*self.clock, Duration::from_secs(1), connection.quit()).await;
-        Ok(Receipt { provider_id: self.message_id(&notification.key), detail, delivered: false })
+        Ok(Receipt { provider_id: self.message_id(&notification.key), detail, delivered: false, parts: 0 })
     }
 
     fn message_id(&self, key: &str) -> String {

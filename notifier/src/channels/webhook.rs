@@ -12,15 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
-use model::{Clock, HumanDuration, Secret, Timestamp};
+use model::{Clock, HumanDuration, Secret};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode, redirect};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::http::{self, bounded_text, failure, retry_after};
 use super::{ChannelType, one_line, read_secret, within};
 use crate::channel::{Channel, Notification, Outcome, Receipt};
 use crate::message::body;
@@ -75,9 +75,7 @@ impl WebhookConfig {
 
     /// Host and port: all of the address that is ever shown.
     pub fn host(&self) -> String {
-        let Ok(url) = self.parsed_url() else { return "?".to_owned() };
-        let host = url.host_str().unwrap_or("?");
-        url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.parsed_url().map_or_else(|_| "?".to_owned(), |url| http::host(&url))
     }
 
     fn headers(&self) -> Result<HeaderMap, String> {
@@ -95,9 +93,8 @@ impl WebhookConfig {
 }
 
 impl ChannelType for WebhookConfig {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
+    const KIND: &'static str = KIND;
+    const ABOUT: &'static str = "A signed webhook.";
 
     fn recipients(&self) -> Vec<String> {
         vec![self.host()]
@@ -160,17 +157,12 @@ impl Webhook {
     /// # Errors
     /// When the address, the key or a header has not its form, or the secret file cannot be read.
     pub fn new(config: WebhookConfig, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        // Another part of the process may have chosen a provider already; either is good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = config.parsed_url()?;
         let redirects =
             if config.follow_redirects { same_origin_redirects() } else { redirect::Policy::none() };
-        let client = Client::builder()
+        let client = http::client(config.timeout.0)
             .redirect(redirects)
-            .no_proxy()
-            .connect_timeout(config.timeout.0)
             .default_headers(config.headers()?)
-            .user_agent(concat!("Tidemark/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("cannot set up the webhook's client: {}", one_line(&error)))?;
         let webhook = Self { config, url, client, clock };
@@ -205,29 +197,23 @@ impl Webhook {
             .body(body);
         match request.send().await {
             Ok(response) => self.judge(response).await,
-            Err(error) => self.failure(error),
-        }
-    }
-
-    fn failure(&self, error: reqwest::Error) -> Outcome {
-        let connecting = error.is_connect();
-        let building = error.is_builder();
-        let message = format!("{}: {}", self.config.host(), one_line(&error.without_url()));
-        match (building, connecting) {
-            (true, _) => Outcome::Permanent { message },
-            (false, true) => Outcome::Transient { retry_after: None, message },
-            (false, false) => Outcome::Unknown { message },
+            Err(error) => failure(&self.config.host(), error),
         }
     }
 
     async fn judge(&self, response: Response) -> Outcome {
         let status = response.status();
-        let retry_after = self.retry_after(&response);
-        let answer = bounded_text(response).await;
+        let retry_after = retry_after(response.headers(), &*self.clock);
+        let answer = bounded_text(response, ANSWER_LIMIT_BYTES).await;
         let detail = format!("{} {}", status.as_u16(), answer.chars().take(200).collect::<String>());
         let detail = detail.trim_end().to_owned();
         if status.is_success() {
-            return Outcome::Receipt(Receipt { provider_id: provider_id(&answer), detail, delivered: true });
+            return Outcome::Receipt(Receipt {
+                provider_id: provider_id(&answer),
+                detail,
+                delivered: true,
+                parts: 0,
+            });
         }
         let message = format!("{} answered {detail}", self.config.host());
         if is_permanent(status) {
@@ -235,16 +221,6 @@ impl Webhook {
         } else {
             Outcome::Transient { retry_after, message }
         }
-    }
-
-    /// Seconds or an HTTP date.
-    fn retry_after(&self, response: &Response) -> Option<Duration> {
-        let value = response.headers().get("retry-after")?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let at = Timestamp::from_datetime(&DateTime::parse_from_rfc2822(value).ok()?);
-        Some(at.since(self.clock.civil_now()))
     }
 }
 
@@ -266,18 +242,6 @@ fn is_permanent(status: StatusCode) -> bool {
 fn provider_id(answer: &str) -> String {
     let parsed = serde_json::from_str::<serde_json::Value>(answer).ok();
     parsed.and_then(|value| value.get("id")?.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-async fn bounded_text(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= ANSWER_LIMIT_BYTES {
-            bytes.truncate(ANSWER_LIMIT_BYTES);
-            break;
-        }
-    }
-    String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control(), " ")
 }
 
 #[async_trait]
@@ -313,7 +277,7 @@ impl Channel for Webhook {
                 (host, status @ (500 | 502..)) => Err(format!("{host} answers ({status})")),
                 (host, status) => Ok(format!("{host} answers ({status})")),
             },
-            Some(Err(error)) => Err(self.failure(error).detail().to_owned()),
+            Some(Err(error)) => Err(failure(&self.config.host(), error).detail().to_owned()),
             None => Err(format!("{} did not answer within {}", self.config.host(), self.config.timeout)),
         }
     }

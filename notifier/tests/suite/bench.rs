@@ -9,7 +9,7 @@ use model::{
     AlertId, AlertInfo, AlertTransition, Body, Clock, Labels, ManualClock, NewEntry, Origin, Reason,
     ReasonCode, SampleLog, SeriesKey, Severity, Timestamp, Transition, Window,
 };
-use notifier::config::{ChannelConfig, ReceiverConfig};
+use notifier::config::ReceiverConfig;
 use notifier::engine::Engine;
 use notifier::message::NoteStatus;
 use notifier::plan::Plan;
@@ -238,12 +238,7 @@ impl Bench {
 
     pub(crate) fn deliver_all(&mut self) {
         for receiver in self.config.receivers.clone() {
-            for (index, channel) in receiver.channels.iter().enumerate() {
-                let kind = match channel {
-                    ChannelConfig::Email(_) => "email",
-                    ChannelConfig::Webhook(_) => "webhook",
-                };
-                let name = format!("{}/{kind}/{index}", receiver.name);
+            for (name, _) in notifier::channels::slots(&receiver) {
                 while let Some(lease) = retried(|| self.engine().lease(&name)) {
                     self.deliver(&lease);
                 }

@@ -36,6 +36,7 @@ fn notification(thread: Option<&str>) -> Notification {
         recipient: "Ops <ops@example.com>".into(),
         attempt_at: at(2),
         message,
+        acknowledge: None,
     }
 }
 

@@ -478,6 +478,7 @@ fn the_body_of_a_webhook_is_alertmanagers_with_our_numbers() {
         recipient: "example.com".into(),
         attempt_at: at(6_602),
         message: message(MessageKind::Firing, Language::En, notes(Language::En)),
+        acknowledge: None,
     };
     let mut body: serde_json::Value = serde_json::from_slice(&body::render(&notification, 1)).unwrap();
     body["tidemark"]["text"] = "...".into();

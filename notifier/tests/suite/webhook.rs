@@ -37,7 +37,14 @@ fn notification() -> Notification {
         created_at: at(1),
         external_url: None,
     });
-    Notification { key: "msg_1".into(), thread: None, recipient: "x".into(), attempt_at: at(2), message }
+    Notification {
+        key: "msg_1".into(),
+        thread: None,
+        recipient: "x".into(),
+        attempt_at: at(2),
+        message,
+        acknowledge: None,
+    }
 }
 
 fn channel(url: &str, clock: &ManualClock) -> Webhook {
