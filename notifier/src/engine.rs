@@ -7,16 +7,20 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Body, Clock, Positions, ReadLimit, SampleLog, Timestamp, Topic, Topics};
+use model::{
+    AlertId, Body, Clock, Positions, ReadLimit, SampleLog, Secret, Severity, Timestamp, Topic, Topics,
+};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::NotifierError;
 use crate::incident::{Book, Now};
+use crate::link::{self, LinkError};
+use crate::message::MessageKind;
 use crate::metrics::{NotifierMetrics, ReasonLabels, StateLabels};
 use crate::plan::{ChannelSlot, Plan};
-use crate::store::{Finished, Lease, Step, Store, StoreError};
-use crate::view::{AlertState, DeliveryState};
+use crate::store::{Addressed, Finished, Lease, Step, Store, StoreError};
+use crate::view::{Acknowledged, AlertState, DeliveryState};
 
 /// Name of the notifier's cursor in the log.
 pub const CONSUMER: &str = "notifier";
@@ -59,6 +63,8 @@ pub struct Engine {
     outbox: watch::Sender<u64>,
     /// Deliveries an attempt of this process holds: however old, their leases are not forgotten.
     held: Mutex<BTreeSet<i64>>,
+    /// What links are signed with.
+    link_key: Secret,
 }
 
 /// An attempt's hold on its delivery, also when it panics or is dropped.
@@ -93,6 +99,8 @@ impl Engine {
                 "deliveries whose outcome is unknown are sent again with their key"
             );
         }
+        let fresh = Secret::new(format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()));
+        let link_key = store.link_key(&fresh).map_err(NotifierError::Store)?;
         let state = State {
             store,
             book: Book::default(),
@@ -109,6 +117,7 @@ impl Engine {
             metrics,
             outbox: watch::Sender::new(0),
             held: Mutex::default(),
+            link_key,
         };
         engine.apply(plan)?;
         engine.commit_cursor();
@@ -162,7 +171,8 @@ impl Engine {
         state.stale = true;
         let value = work(&mut state, now)?;
         if state.book.is_changed() {
-            let step = state.book.take_step(now.civil);
+            let mut step = state.book.take_step(now.civil);
+            step.hushable = state.plan.hushable();
             state.store.commit(&step).map_err(NotifierError::Store)?;
             if let Some(positions) = &step.positions {
                 state.positions = positions.clone();
@@ -183,7 +193,7 @@ impl Engine {
             let labels = StateLabels { state: alert_state.as_str() };
             self.metrics.alerts.get_or_create(&labels).set(state.book.count(alert_state) as i64);
         }
-        if !step.notifications.is_empty() || !step.released.is_empty() {
+        if !step.notifications.is_empty() || !step.released.is_empty() || !step.hushed.is_empty() {
             self.outbox_changed(state);
         }
     }
@@ -312,6 +322,7 @@ impl Engine {
             return Err(error);
         }
         state.end_orphans(self.clock.civil_now());
+        state.end_acknowledged(self.clock.civil_now());
         if let Err(error) = state.store.set_timezone(plan.config.timezone) {
             tracing::error!(%error, "cannot keep the zone for readers");
         }
@@ -329,6 +340,75 @@ impl Engine {
         let keep = state.plan.config.keep;
         state.end_orphans(now.civil);
         state.store.prune(now.domain - keep, now.civil - keep).map_err(NotifierError::Store)
+    }
+
+    /// Takes an acknowledgement of alerts, each as bad as somebody was told: one transaction, durable when it returns.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`]; nothing is acknowledged then.
+    pub fn acknowledge(
+        &self,
+        alerts: &[(AlertId, Severity)],
+        by: &str,
+        via: &str,
+    ) -> Result<Acknowledged, NotifierError> {
+        let came = self.step(|state, now| Ok(state.book.acknowledge(alerts, by, via, now.civil)))?;
+        tracing::info!(alerts = alerts.len(), via, ?came, "acknowledgement");
+        Ok(came)
+    }
+
+    /// The same of one alert, as bad as it is now. `None` when it is not open.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn acknowledge_alert(&self, id: AlertId, by: &str, via: &str) -> Result<Acknowledged, NotifierError> {
+        self.acknowledge(&[(id, Severity::P0)], by, via)
+    }
+
+    /// The delivery a signed link speaks of.
+    ///
+    /// # Errors
+    /// [`LinkError`] inside; outside [`NotifierError::Store`]. Only what was signed here touches the database.
+    pub fn open_link(&self, token: &str) -> Result<Result<Addressed, LinkError>, NotifierError> {
+        let key = match link::open(&self.link_key, token, self.clock.civil_now()) {
+            Ok(key) => key,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(self.addressed(&key)?.ok_or(LinkError::Expired))
+    }
+
+    /// The delivery of an idempotency key.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn addressed(&self, key: &str) -> Result<Option<Addressed>, NotifierError> {
+        self.lock().store.addressed(key).map_err(NotifierError::Store)
+    }
+
+    /// A provider says by itself that it has a message.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub fn learn(&self, key: &str, provider_id: &str) -> Result<(), NotifierError> {
+        let mut state = self.lock();
+        if state.store.learn(key, provider_id, self.clock.civil_now()).map_err(NotifierError::Store)? {
+            tracing::info!(key, "the provider says it has a message nobody answered for");
+            self.outbox_changed(&mut state);
+        }
+        Ok(())
+    }
+
+    /// The token that acknowledges what a message tells; `None` where it tells of nothing that fires.
+    pub(crate) fn link_of(&self, lease: &Lease) -> Option<String> {
+        let message = &lease.message;
+        let tells = matches!(message.kind, MessageKind::Firing | MessageKind::Repeat);
+        if tells { self.link_to(&lease.key, message.created_at) } else { None }
+    }
+
+    /// The token of a key and the civil time its message was written.
+    #[doc(hidden)]
+    pub fn link_to(&self, key: &str, created_at: Timestamp) -> Option<String> {
+        link::sign(&self.link_key, key, created_at)
     }
 
     /// Takes the next delivery of a channel.
@@ -369,8 +449,9 @@ impl Engine {
         let mut state = self.lock();
         state.store.finish(finished).map_err(NotifierError::Store)?;
         if finished.state == DeliveryState::Queued {
-            // Its channel may have gone while it was under way.
+            // Its channel may have gone while it was under way, and somebody may have taken it in hand.
             state.end_orphans(self.clock.civil_now());
+            state.end_acknowledged(self.clock.civil_now());
         }
         if matches!(finished.state, DeliveryState::Failed | DeliveryState::Expired) {
             self.metrics.undelivered.inc();
@@ -433,6 +514,17 @@ impl State {
             Err(error) => {
                 tracing::error!(%error, "cannot end deliveries of channels that are no longer configured")
             }
+        }
+    }
+
+    /// Ends calls of incidents that are in hand. A failure is logged alone: the next time tries again.
+    fn end_acknowledged(&mut self, now: Timestamp) {
+        if self.stale {
+            return;
+        }
+        let (incidents, channels) = (self.book.acknowledged_incidents(), self.plan.hushable());
+        if let Err(error) = self.store.hush(&incidents, &channels, now) {
+            tracing::error!(%error, "cannot end calls of acknowledged incidents");
         }
     }
 

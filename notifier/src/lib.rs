@@ -16,6 +16,7 @@ pub mod engine;
 mod error;
 pub mod incident;
 pub mod interval;
+pub mod link;
 pub mod matcher;
 pub mod message;
 mod metrics;

@@ -32,11 +32,20 @@ pub struct ReasonLabels {
     pub reason: String,
 }
 
+/// Labels of [`NotifierMetrics::parts`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChannelLabels {
+    /// Type of the channel.
+    pub channel: &'static str,
+}
+
 /// The metrics; cheap to clone, all clones count together.
 #[derive(Clone, Debug)]
 pub struct NotifierMetrics {
     /// Attempts by channel type and outcome.
     pub deliveries: Family<DeliveryLabels, Counter>,
+    /// What the messages that were taken are made of and paid by, such as segments of SMS, by channel type.
+    pub parts: Family<ChannelLabels, Counter>,
     /// Deliveries that wait or are under way.
     pub queue_depth: Gauge,
     /// How long attempts take.
@@ -63,6 +72,7 @@ impl Default for NotifierMetrics {
     fn default() -> Self {
         Self {
             deliveries: Family::default(),
+            parts: Family::default(),
             queue_depth: Gauge::default(),
             attempt_seconds: Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
             alerts: Family::default(),
@@ -87,6 +97,7 @@ impl NotifierMetrics {
             "Delivery attempts by channel type and outcome",
             metrics.deliveries.clone(),
         );
+        sub.register("parts", "Parts that are paid for, such as segments of SMS", metrics.parts.clone());
         sub.register("queue_depth", "Deliveries that wait or are under way", metrics.queue_depth.clone());
         sub.register("attempt_seconds", "Duration of delivery attempts", metrics.attempt_seconds.clone());
         sub.register("alerts", "Alerts by state", metrics.alerts.clone());

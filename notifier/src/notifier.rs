@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{Clock, Labels, SampleLog};
+use model::{AlertId, Clock, Labels, SampleLog};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::Notification;
+use crate::channel::{Callback, Notification};
 use crate::channels::{self, ChannelConfig, within};
 use crate::engine::{Engine, on_disk};
 use crate::incident::{Now, key};
+use crate::link::LinkError;
 use crate::message::{Message, MessageKind, compose};
 use crate::outbox::{Slot, keep_pumping};
 use crate::plan::{ChannelSlot, Plan, Receiver};
-use crate::store::{Reader, SqliteStore};
-use crate::view::{ChannelHealth, ChannelTest};
+use crate::store::{Addressed, Reader, SqliteStore};
+use crate::view::{Acknowledged, ChannelHealth, ChannelTest};
 use crate::{NotifierConfig, NotifierError, NotifierMetrics};
 
 /// How long the stream of alerts must be quiet before a backlog counts as over, when nobody tells.
@@ -242,6 +243,60 @@ impl Notifier {
     /// Names of the receivers an alert with these labels goes to, severity included as label `severity`.
     pub fn route_for(&self, labels: &Labels) -> Vec<String> {
         self.engine.plan().route_for(labels)
+    }
+
+    /// Acknowledges one alert, as bad as it is now: its messages are not repeated until it gets worse or is over, and
+    /// calls that were not made yet are dropped. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn acknowledge(&self, id: AlertId, by: &str, via: &str) -> Result<Acknowledged, NotifierError> {
+        let (by, via) = (by.to_owned(), via.to_owned());
+        on_disk(&self.engine, move |engine| engine.acknowledge_alert(id, &by, &via)).await
+    }
+
+    /// What a signed link speaks of.
+    ///
+    /// # Errors
+    /// [`LinkError`] inside; outside [`NotifierError::Store`].
+    pub async fn open_link(&self, token: &str) -> Result<Result<Addressed, LinkError>, NotifierError> {
+        let token = token.to_owned();
+        on_disk(&self.engine, move |engine| engine.open_link(&token)).await
+    }
+
+    /// Acknowledges what a message told, as bad as it told it, in the name of who was told.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn acknowledge_message(&self, message: &Addressed) -> Result<Acknowledged, NotifierError> {
+        let (alerts, by, via) = (message.firing.clone(), message.recipient.clone(), message.channel.clone());
+        on_disk(&self.engine, move |engine| engine.acknowledge(&alerts, &by, &via)).await
+    }
+
+    /// Whether a request comes from the provider of the channel a message went by.
+    pub fn is_from_provider(&self, message: &Addressed, callback: &Callback<'_>) -> bool {
+        let slots = Arc::clone(&self.slots.borrow());
+        let slot = slots.iter().find(|slot| slot.name == message.channel);
+        slot.is_some_and(|slot| slot.channel.is_from_provider(callback))
+    }
+
+    /// The message of an idempotency key.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn addressed(&self, key: &str) -> Result<Option<Addressed>, NotifierError> {
+        let key = key.to_owned();
+        on_disk(&self.engine, move |engine| engine.addressed(&key)).await
+    }
+
+    /// Takes what a provider said by itself of the message of a key; the caller has seen that it was the provider.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn provider_says(&self, key: &str, form: &[(String, String)]) -> Result<(), NotifierError> {
+        let Some(id) = channels::twilio::taken(form) else { return Ok(()) };
+        let (key, id) = (key.to_owned(), id.to_owned());
+        on_disk(&self.engine, move |engine| engine.learn(&key, &id)).await
     }
 
     /// Reads the state beside what runs.

@@ -2,7 +2,8 @@
 //!
 //! Every attempt has a deadline. What fails and may pass is tried again after a growing pause, never before the
 //! provider's own `Retry-After`; after `delivery_max_age` it is `expired`. A crash or a deadline leaves the outcome
-//! unknown: the message is sent again with the same key. The queue is the database: it is never full; one incident's
+//! unknown: the channel is asked whether its provider has the message, and it is sent again, with the same key, only when
+//! it has not. The queue is the database: it is never full; one incident's
 //! messages to one recipient keep their order.
 
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use model::{Clock, Monotonic, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::{Channel, Notification, Outcome};
+use crate::channel::{Channel, Found, Notification, Outcome, Unanswered};
 use crate::channels::within;
 use crate::engine::{Engine, Held, on_disk};
-use crate::metrics::DeliveryLabels;
+use crate::metrics::{ChannelLabels, DeliveryLabels};
 use crate::store::{Finished, Lease};
 use crate::view::DeliveryState;
 
@@ -154,18 +155,40 @@ async fn carry(clock: &dyn Clock, slot: &Slot, notification: Notification) -> Ou
     }
 }
 
+/// Asks the provider for a message nobody answered for, before it is sent again.
+async fn ask(clock: &dyn Clock, slot: &Slot, notification: &Notification, unanswered: &Unanswered) -> Found {
+    let (channel, limit) = (Arc::clone(&slot.channel), slot.channel.timeout() + GRACE);
+    let (notification, unanswered) = (notification.clone(), unanswered.clone());
+    let mut asking = JoinSet::new();
+    asking.spawn(async move { channel.find(&notification, &unanswered).await });
+    let cannot = |message: &str| Found::CannotTell { retry_after: None, message: message.to_owned() };
+    match within(clock, limit, asking.join_next()).await {
+        Some(Some(Ok(found))) => found,
+        Some(_) => cannot("asking the provider panicked"),
+        None => cannot("the channel did not end in time"),
+    }
+}
+
 async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease, _held: Held) {
     let clock = engine.clock();
     let (started_at, began) = (clock.civil_now(), clock.monotonic_now());
     let notification = Notification {
+        acknowledge: engine.link_of(&lease),
         key: lease.key.clone(),
         thread: lease.thread.clone(),
         recipient: lease.recipient.clone(),
         attempt_at: started_at,
         message: lease.message.clone(),
-        acknowledge: None,
     };
-    let outcome = carry(&**clock, &slot, notification).await;
+    let found = match &lease.unanswered {
+        Some(unanswered) => ask(&**clock, &slot, &notification, unanswered).await,
+        None => Found::No,
+    };
+    let outcome = match found {
+        Found::Yes(receipt) => Outcome::Receipt(receipt),
+        Found::No => carry(&**clock, &slot, notification).await,
+        Found::CannotTell { retry_after, message } => Outcome::Transient { retry_after, message },
+    };
     let took = clock.monotonic_now().saturating_sub(began);
     observe(&engine, &slot, &lease, &outcome, took);
     let max_age = engine.plan().config.delivery_max_age;
@@ -179,6 +202,10 @@ fn observe(engine: &Engine, slot: &Slot, lease: &Lease, outcome: &Outcome, took:
     engine.metrics().deliveries.get_or_create(&labels).inc();
     engine.metrics().attempt_seconds.observe(took.as_secs_f64());
     let (channel, key, attempt, result) = (&slot.name, &lease.key, lease.attempt, outcome.as_str());
+    if let Outcome::Receipt(receipt) = outcome {
+        let labels = ChannelLabels { channel: slot.channel.kind() };
+        engine.metrics().parts.get_or_create(&labels).inc_by(u64::from(receipt.parts));
+    }
     match outcome {
         Outcome::Receipt(_) => tracing::info!(channel, key, attempt, result, "message delivered"),
         _ => {

@@ -21,6 +21,8 @@ pub struct ChannelSlot {
     pub name: String,
     /// Its recipients.
     pub recipients: Vec<String>,
+    /// Whether what it has not sent yet ends when its incident is acknowledged.
+    pub ends_when_acknowledged: bool,
 }
 
 /// A receiver as messages are written for it.
@@ -89,6 +91,11 @@ impl Plan {
         self.receivers.values().flat_map(|receiver| &receiver.slots)
     }
 
+    /// Names of the channels that would wake somebody for what is in hand.
+    pub fn hushable(&self) -> Vec<String> {
+        self.slots().filter(|slot| slot.ends_when_acknowledged).map(|slot| slot.name.clone()).collect()
+    }
+
     /// The routes that take an alert.
     pub fn targets(&self, labels: &Labels, severity: Severity) -> Vec<&Arc<Route>> {
         self.routes.targets(labels, severity)
@@ -126,7 +133,11 @@ fn compile_receiver(config: &ReceiverConfig, language: Language) -> Receiver {
         config: config.clone(),
         language: config.language.unwrap_or(language),
         slots: channels::slots(config)
-            .map(|(name, channel)| ChannelSlot { name, recipients: channel.recipients() })
+            .map(|(name, channel)| ChannelSlot {
+                name,
+                recipients: channel.recipients(),
+                ends_when_acknowledged: channel.ends_when_acknowledged(),
+            })
             .collect(),
     }
 }

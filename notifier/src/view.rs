@@ -60,6 +60,34 @@ pub struct Sentences {
     pub zh: String,
 }
 
+/// Somebody has an alert in hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Who: a name, or the number or address that was told.
+    pub by: String,
+    /// How: the channel's name, `api` or `cli`.
+    pub via: String,
+    /// Civil time.
+    pub at: Timestamp,
+    /// How bad it was: it holds until it gets worse.
+    pub severity: Severity,
+}
+
+/// What came of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// It is recorded.
+    Done,
+    /// It was recorded before; nothing changed.
+    Already,
+    /// It got worse since that was told: nothing is recorded.
+    Worse,
+    /// It does not fire yet.
+    NotFiring,
+    /// It is over: nothing is recorded.
+    Resolved,
+}
+
 /// An alert as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
@@ -83,6 +111,8 @@ pub struct AlertView {
     pub updated_at: Timestamp,
     /// Why people are not told now: `backfill`, `muted:NAME`, `inhibited:ID`, ...
     pub suppressed_by: Option<String>,
+    /// Who has it in hand.
+    pub acknowledged: Option<Acknowledgement>,
     /// The last transition, with its numbers.
     pub last: AlertTransition,
     /// The transition that made it fire (or changed its severity last), with its numbers.
@@ -104,6 +134,8 @@ pub struct AlertDetail {
     pub deliveries: Vec<DeliveryView>,
     /// Why people were not told.
     pub suppressions: Vec<SuppressionView>,
+    /// Who acknowledged it, the oldest first.
+    pub acknowledgements: Vec<Acknowledgement>,
 }
 
 /// A transition as it was consumed.

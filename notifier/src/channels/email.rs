@@ -22,6 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ChannelType, one_line, read_secret, within};
+use crate::Language;
 use crate::channel::{Channel, Notification, Outcome, Receipt};
 use crate::route::below;
 use crate::validate::Problems;
@@ -266,10 +267,11 @@ impl Email {
         if message.alerts.iter().any(|alert| alert.severity == Severity::P0) {
             builder = builder.raw_header(header("Importance", "high"));
         }
+        let (text, html) = with_link(notification);
         let body = MultiPart::alternative()
             .boundary(notification.key.clone())
-            .singlepart(SinglePart::plain(message.text.clone()))
-            .singlepart(SinglePart::html(message.html.clone()));
+            .singlepart(SinglePart::plain(text))
+            .singlepart(SinglePart::html(html));
         let mail = builder.multipart(body).map_err(|error| format!("cannot write the mail: {error}"))?;
         Ok(mail.formatted())
     }
@@ -293,6 +295,27 @@ impl Email {
             }
         }
     }
+}
+
+/// Text and HTML of the mail, with the link whose page acknowledges: every recipient has one of its own.
+fn with_link(notification: &Notification) -> (String, String) {
+    let message = &notification.message;
+    let (text, html) = (message.text.clone(), message.html.clone());
+    let base = message.external_url.trim_end_matches('/');
+    let Some(token) = notification.acknowledge.as_deref().filter(|_| !base.is_empty()) else {
+        return (text, html);
+    };
+    let (url, word) = (
+        format!("{base}/ack/{token}"),
+        match message.language {
+            Language::En => "Acknowledge",
+            Language::Zh => "确认告警",
+        },
+    );
+    let shown = url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let link = format!("<p style=\"text-align:center\"><a href=\"{shown}\">{word}</a></p>\n</body>");
+    let (before, footer) = text.rsplit_once("\n-- ").unwrap_or((&text, ""));
+    (format!("{before}\n{word}: {url}\n\n-- {footer}"), html.replacen("</body>", &link, 1))
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {

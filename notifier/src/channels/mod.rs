@@ -11,11 +11,18 @@ use registry::TypeEntry;
 pub mod email;
 mod http;
 mod registry;
+pub mod twilio;
+pub mod twilio_call;
+pub mod twilio_sms;
 pub mod webhook;
 
 /// Every channel type.
-const TYPES: &[TypeEntry] =
-    &[TypeEntry::of::<email::EmailConfig>(), TypeEntry::of::<webhook::WebhookConfig>()];
+const TYPES: &[TypeEntry] = &[
+    TypeEntry::of::<email::EmailConfig>(),
+    TypeEntry::of::<webhook::WebhookConfig>(),
+    TypeEntry::of::<twilio_sms::TwilioSmsConfig>(),
+    TypeEntry::of::<twilio_call::TwilioCallConfig>(),
+];
 
 pub use registry::ChannelConfig;
 pub(crate) use registry::ChannelType;

@@ -9,7 +9,7 @@ use super::{Alert, Group, Phase};
 use crate::plan::Plan;
 use crate::stages::rate::Bucket;
 use crate::store::{Loaded, NewNotification, Step, Suppression};
-use crate::view::AlertState;
+use crate::view::{Acknowledgement, AlertState};
 
 /// Everything that is open. What is closed is in the database alone.
 #[derive(Debug, Default)]
@@ -38,6 +38,9 @@ pub(super) struct Changes {
     suppressions: Vec<Suppression>,
     notifications: Vec<NewNotification>,
     released: Vec<i64>,
+    pub(super) acknowledgements: Vec<(AlertId, Acknowledgement)>,
+    /// Incidents whose calls are not made any more.
+    pub(super) hushed: BTreeSet<String>,
 }
 
 impl Book {
@@ -173,6 +176,7 @@ impl Book {
             || !changes.members.is_empty()
             || !changes.buckets.is_empty()
             || !changes.released.is_empty()
+            || !changes.hushed.is_empty()
     }
 
     /// What is to be written in one transaction; closed alerts leave the book. When the transaction fails the book is
@@ -212,6 +216,9 @@ impl Book {
             suppressions: changes.suppressions,
             notifications: changes.notifications,
             released: changes.released,
+            acknowledgements: changes.acknowledgements,
+            hushed: changes.hushed.into_iter().collect(),
+            hushable: Vec::new(),
             next_number: self.next_number,
         }
     }

@@ -97,6 +97,7 @@ impl Book {
                 told: member.told,
                 left: member.left,
                 inhibited: source.is_some(),
+                in_hand: alert.is_acknowledged(),
             });
         }
         for (id, why) in reasons {
@@ -149,6 +150,10 @@ impl Book {
                 alert.told = true;
             }
             self.touch(*id);
+        }
+        let in_hand = |id: &AlertId| self.alerts.get(id).is_some_and(Alert::is_acknowledged);
+        if !change.firing.is_empty() && change.firing.iter().all(in_hand) {
+            self.changes.hushed.insert(notification.message.incident.clone());
         }
         self.notify(notification);
     }
@@ -204,13 +209,13 @@ impl Book {
         }
     }
 
-    /// The next flush: a repeat of what was told, or another look at what is inhibited.
+    /// The next flush: a repeat of what was told and nobody has in hand, or another look at what is inhibited.
     fn plan_next(&mut self, key: &str, members: &[Standing], now: Now, plan: &Plan) {
         let Some(group) = self.groups.get(key) else { return };
         let Some(route) = plan.routes.get(&group.route) else { return self.set_timer(key, None) };
         let soonest = now.domain + route.group_interval;
         let inhibited = members.iter().any(|m| m.firing && m.inhibited && !m.left);
-        let told = members.iter().any(|m| m.firing && !m.inhibited && !m.left);
+        let told = members.iter().any(|m| m.firing && !m.inhibited && !m.left && !m.in_hand);
         let repeat = group.last_notified.filter(|_| told).map(|at| at + route.repeat_interval);
         // A repeat that is due and was not told now must not come back at once.
         let repeat = repeat.map(|at| if at <= now.domain { soonest } else { at });

@@ -41,6 +41,10 @@ impl Book {
         let alert = self.alerts.entry(id).or_insert_with(|| Alert::new(Arc::clone(&transition)));
         let before = std::mem::replace(&mut alert.severity, transition.severity);
         let fired_before = std::mem::replace(&mut alert.state, AlertState::Firing) == AlertState::Firing;
+        let worse = alert.acknowledged.as_ref().is_some_and(|ack| alert.severity < ack.severity);
+        if worse || !fired_before {
+            alert.acknowledged = None;
+        }
         alert.labels = transition.labels.clone();
         alert.updated_at = at;
         alert.resolved_at = None;

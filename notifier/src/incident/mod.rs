@@ -4,6 +4,7 @@
 //! over. The [`Book`] holds what is open; each of its operations changes it and notes what a transaction must write
 //! ([`crate::store::Step`]). A group's timers are absolute instants of domain time.
 
+mod acknowledge;
 mod book;
 mod digest;
 mod flush;
@@ -17,7 +18,7 @@ use model::{AlertId, AlertTransition, Labels, Severity, Timestamp};
 
 use crate::message::NoteStatus;
 use crate::message::sentence::Told;
-use crate::view::AlertState;
+use crate::view::{Acknowledgement, AlertState};
 
 pub use book::Book;
 pub use flush::Now;
@@ -83,6 +84,8 @@ pub struct Alert {
     pub suppressed_by: Option<String>,
     /// Whether a message named it.
     pub told: bool,
+    /// Who has it in hand, and as bad as what.
+    pub acknowledged: Option<Acknowledgement>,
     /// The transition that made it fire, or changed its severity last.
     pub fired: Option<Arc<AlertTransition>>,
     /// The last transition.
@@ -104,6 +107,7 @@ impl Alert {
             updated_at: transition.window.end,
             suppressed_by: None,
             told: false,
+            acknowledged: None,
             fired: None,
             last: transition,
         }

@@ -19,6 +19,8 @@ pub struct Standing {
     pub left: bool,
     /// Whether another alert explains it.
     pub inhibited: bool,
+    /// Whether somebody has acknowledged it, as bad as it is.
+    pub in_hand: bool,
 }
 
 /// What a message would say.
@@ -32,17 +34,27 @@ pub struct Change {
     pub resolved: Vec<AlertId>,
 }
 
-/// Compares. `repeat_due` says whether what still fires is to be told again.
+impl Standing {
+    /// Whether its receiver has not heard of it as it is. That it is less bad is no news of what somebody has in hand.
+    fn is_news(&self) -> bool {
+        match self.told {
+            None => true,
+            Some(told) => self.severity < told || (self.severity > told && !self.in_hand),
+        }
+    }
+}
+
+/// Compares. `repeat_due` says whether what still fires is to be told again; what is in hand is no reason to.
 pub fn compare(members: &[Standing], send_resolved: bool, repeat_due: bool) -> Change {
     let firing: Vec<&Standing> = members.iter().filter(|m| m.firing && !m.left && !m.inhibited).collect();
     let resolved: Vec<AlertId> =
         members.iter().filter(|m| !m.firing && m.told.is_some()).map(|m| m.id).collect();
-    let news = firing.iter().any(|m| m.told != Some(m.severity));
+    let news = firing.iter().any(|m| m.is_news());
     let kind = if news {
         Some(MessageKind::Firing)
     } else if send_resolved && !resolved.is_empty() {
         Some(MessageKind::Resolved)
-    } else if repeat_due && !firing.is_empty() {
+    } else if repeat_due && firing.iter().any(|m| !m.in_hand) {
         Some(MessageKind::Repeat)
     } else {
         None
@@ -60,7 +72,7 @@ mod tests {
 
     fn member(firing: bool, severity: Severity, told: Option<Severity>) -> Standing {
         let id = AlertId { fingerprint: 1, starts_at: Timestamp::from_secs(0) };
-        Standing { id, firing, severity, told, left: false, inhibited: false }
+        Standing { id, firing, severity, told, left: false, inhibited: false, in_hand: false }
     }
 
     /// What, members, whether ends are told, whether a repeat is due, the kind, how many fire and are over.
@@ -77,7 +89,10 @@ mod tests {
         let inhibited = Standing { inhibited: true, ..new };
         let left = Standing { left: true, ..risen };
         let left_over = Standing { left: true, ..over };
-        let table: [Row<'_>; 14] = [
+        let in_hand = Standing { in_hand: true, ..told };
+        let fallen_in_hand = Standing { in_hand: true, ..fallen };
+        let new_in_hand = Standing { in_hand: true, ..new };
+        let table: [Row<'_>; 20] = [
             ("nothing", &[], true, true, None, (0, 0)),
             ("a new one", &[new], true, false, Some(Firing), (1, 0)),
             ("nothing new", &[told], true, false, None, (1, 0)),
@@ -91,6 +106,12 @@ mod tests {
             ("an end nobody was told the beginning of", &[over_untold], true, true, None, (0, 0)),
             ("an inhibited one", &[inhibited], true, true, None, (0, 0)),
             ("one that left rises", &[left], true, true, None, (0, 0)),
+            ("one in hand", &[in_hand], true, true, None, (1, 0)),
+            ("one in hand and one that is not", &[in_hand, told], true, true, Some(Repeat), (2, 0)),
+            ("one in hand and a new one", &[in_hand, new], true, false, Some(Firing), (2, 0)),
+            ("one in hand that fell", &[fallen_in_hand], true, true, None, (1, 0)),
+            ("one in hand nobody here heard of", &[new_in_hand], true, false, Some(Firing), (1, 0)),
+            ("one in hand and an end", &[in_hand, over], true, false, Some(Resolved), (1, 1)),
             ("one that left ends", &[left_over], true, false, Some(Resolved), (0, 1)),
         ];
         for (what, members, send_resolved, repeat_due, kind, counts) in table {

@@ -1,6 +1,7 @@
 //! The notifier's durable state. Every method of [`Store`] is one whole transaction: it is on disk when it returns, or
 //! nothing of it happened. All SQL stands in this folder, so that PostgreSQL can stand beside SQLite.
 
+mod answers;
 mod queries;
 mod rows;
 mod schema;
@@ -10,13 +11,14 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{AlertId, AlertTransition, Position, Positions, Severity, Timestamp};
+use model::{AlertId, AlertTransition, Position, Positions, Secret, Severity, Timestamp};
 
+use crate::channel::Unanswered;
 use crate::incident::{Alert, Group, Member};
 use crate::message::{Message, NoteStatus};
 use crate::plan::ChannelSlot;
 use crate::stages::rate::Bucket;
-use crate::view::DeliveryState;
+use crate::view::{Acknowledgement, DeliveryState};
 
 pub use queries::Reader;
 pub use sqlite::SqliteStore;
@@ -113,6 +115,12 @@ pub struct Step {
     pub notifications: Vec<NewNotification>,
     /// Notifications that need wait no longer.
     pub released: Vec<i64>,
+    /// Who took what in hand.
+    pub acknowledgements: Vec<(AlertId, Acknowledgement)>,
+    /// Incidents that are acknowledged: what they have not sent by `hushable` channels ends.
+    pub hushed: Vec<String>,
+    /// The channels that would wake somebody.
+    pub hushable: Vec<String>,
     /// The last number an incident got.
     pub next_number: u64,
 }
@@ -145,6 +153,21 @@ pub struct Lease {
     pub created_at: Timestamp,
     /// The message.
     pub message: Message,
+    /// What is known of attempts that were never answered; `None` when there was none.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// A delivery as its key finds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Addressed {
+    /// The channel's name.
+    pub channel: String,
+    /// The recipient.
+    pub recipient: String,
+    /// The message.
+    pub message: Message,
+    /// The alerts it told as firing, each as bad as it told.
+    pub firing: Vec<(AlertId, Severity)>,
 }
 
 /// How an attempt ended, and what becomes of its delivery.
@@ -213,6 +236,36 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`].
     fn finish(&mut self, finished: &Finished) -> Result<(), StoreError>;
+
+    /// Ends what acknowledged incidents have not sent by these channels; says how many ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn hush(
+        &mut self,
+        incidents: &[String],
+        channels: &[String],
+        civil_now: Timestamp,
+    ) -> Result<usize, StoreError>;
+
+    /// The delivery of an idempotency key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn addressed(&mut self, key: &str) -> Result<Option<Addressed>, StoreError>;
+
+    /// A provider says by itself that it has a message: when nobody knew, its delivery is `accepted`. Says whether that
+    /// was news.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn learn(&mut self, key: &str, provider_id: &str, civil_now: Timestamp) -> Result<bool, StoreError>;
+
+    /// The key links are signed with: the one kept here, or this one, which is kept from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn link_key(&mut self, fresh: &Secret) -> Result<Secret, StoreError>;
 
     /// Puts back what was under way when a process ended; says how many. Their outcome is unknown: they are sent again
     /// with the same key.

@@ -234,6 +234,7 @@ fn view(alert: &Alert, zone: Tz) -> AlertView {
         resolved_at: alert.resolved_at,
         updated_at: alert.updated_at,
         suppressed_by: alert.suppressed_by.clone(),
+        acknowledged: alert.acknowledged.clone(),
         last: (*alert.last).clone(),
         fired: alert.fired.as_deref().cloned(),
         sentence: in_every_language(|language| told.sentence(language)),
@@ -264,12 +265,17 @@ fn detail(connection: &Connection, id: AlertId) -> rusqlite::Result<Option<Alert
     let mut deliveries = connection.prepare_cached(&sql)?;
     let mut suppressions =
         connection.prepare_cached("SELECT * FROM suppressions WHERE alert_id = ?1 ORDER BY at")?;
+    let mut acknowledgements =
+        connection.prepare_cached("SELECT body FROM acknowledgements WHERE alert_id = ?1 ORDER BY id")?;
     let suppression =
         |row: &Row<'_>| Ok(SuppressionView { at: time(row, "at")?, reason: row.get("reason")? });
     Ok(Some(AlertDetail {
         alert: view(&alert, zone(connection)?),
         transitions: transitions.collect::<rusqlite::Result<_>>()?,
         deliveries: deliveries.query_map([&name], delivery)?.collect::<rusqlite::Result<_>>()?,
+        acknowledgements: acknowledgements
+            .query_map([&name], |row| from_json(row, "body"))?
+            .collect::<rusqlite::Result<_>>()?,
         suppressions: suppressions.query_map([&name], suppression)?.collect::<rusqlite::Result<_>>()?,
     }))
 }

@@ -19,6 +19,13 @@ pub(super) fn from_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rus
     serde_json::from_str(&text).map_err(|error| damaged(column, &error.to_string()))
 }
 
+/// A value from the JSON text of a column that may be empty.
+pub(super) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| damaged(column, &error.to_string())))
+        .transpose()
+}
+
 /// A value whose text form stands in a column.
 pub(super) fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
@@ -63,10 +70,7 @@ pub(super) fn note_status(name: &str) -> NoteStatus {
 
 /// Reads a row of `alerts`.
 pub(super) fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
-    let fired: Option<String> = row.get("fired")?;
-    let fired: Option<AlertTransition> = fired
-        .map(|text| serde_json::from_str(&text).map_err(|error| damaged("fired", &error.to_string())))
-        .transpose()?;
+    let fired: Option<AlertTransition> = optional_json(row, "fired")?;
     Ok(Alert {
         id: parsed(row, "id")?,
         state: alert_state(&row.get::<_, String>("state")?)?,
@@ -79,6 +83,7 @@ pub(super) fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
         updated_at: time(row, "updated_at")?,
         suppressed_by: row.get("suppressed_by")?,
         told: row.get("told")?,
+        acknowledged: optional_json(row, "acknowledged")?,
         fired: fired.map(Arc::new),
         last: Arc::new(from_json(row, "last")?),
     })

@@ -4,7 +4,8 @@
 use rusqlite::Connection;
 
 /// Every migration, in order; `user_version` says how many a database has had. Never edited once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE alerts (
@@ -127,7 +128,18 @@ CREATE TABLE attempts (
   detail      TEXT NOT NULL
 );
 CREATE INDEX attempts_delivery ON attempts (delivery_id);
-"];
+",
+    "
+ALTER TABLE alerts ADD COLUMN acknowledged TEXT;
+
+CREATE TABLE acknowledgements (
+  id       INTEGER PRIMARY KEY,
+  alert_id TEXT NOT NULL,
+  body     TEXT NOT NULL
+);
+CREATE INDEX acknowledgements_alert ON acknowledgements (alert_id);
+",
+];
 
 /// Brings a database to this version.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use model::{Positions, Timestamp};
+use model::{Positions, Secret, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::rows::{alerts_of, damaged, from_json, load, optional_time, time};
-use super::write::{json, write_meta, write_step};
+use super::write::{hush, json, write_meta, write_step};
+use super::{Addressed, answers};
 use super::{Finished, Lease, Loaded, Step, Store, StoreError, Waiting, schema};
 use crate::plan::ChannelSlot;
 use crate::view::DeliveryState;
@@ -88,10 +89,15 @@ fn lease(
                 attempt: row.get::<_, u32>("attempts")? + 1,
                 created_at: time(row, "created_at")?,
                 message: from_json(row, "message")?,
+                unanswered: None,
             })
         })
         .optional()?;
-    if let Some(lease) = &found {
+    let mut found = found;
+    if let Some(lease) = &mut found {
+        if lease.attempt > 1 {
+            lease.unanswered = answers::unanswered(t, lease.delivery, &lease.recipient)?;
+        }
         t.prepare_cached(
             "UPDATE deliveries SET state = 'leased', attempts = ?2, decided_at = ?3 WHERE id = ?1",
         )?
@@ -219,7 +225,7 @@ fn prune(t: &Transaction<'_>, domain_before: Timestamp, civil_before: Timestamp)
     let domain = domain_before.as_nanos();
     let gone = "SELECT id FROM alerts WHERE phase = 'closed' AND updated_at < ?1";
     let mut count = 0;
-    for table in ["transitions", "suppressions", "notification_alerts"] {
+    for table in ["transitions", "suppressions", "notification_alerts", "acknowledgements"] {
         count += t.execute(&format!("DELETE FROM {table} WHERE alert_id IN ({gone})"), [domain])?;
     }
     count += t.execute("DELETE FROM alerts WHERE phase = 'closed' AND updated_at < ?1", [domain])?;
@@ -285,6 +291,32 @@ impl Store for SqliteStore {
 
     fn finish(&mut self, finished: &Finished) -> Result<(), StoreError> {
         self.transact("record an attempt", |t| finish(t, finished))
+    }
+
+    fn hush(
+        &mut self,
+        incidents: &[String],
+        channels: &[String],
+        civil_now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.transact("end calls", |t| hush(t, incidents, channels, civil_now))
+    }
+
+    fn addressed(&mut self, key: &str) -> Result<Option<Addressed>, StoreError> {
+        self.transact("look for a delivery", |t| answers::addressed(t, key))
+    }
+
+    fn learn(&mut self, key: &str, provider_id: &str, civil_now: Timestamp) -> Result<bool, StoreError> {
+        self.transact("note what a provider says", |t| answers::learn(t, key, provider_id, civil_now))
+    }
+
+    fn link_key(&mut self, fresh: &Secret) -> Result<Secret, StoreError> {
+        self.transact("keep the key of links", |t| {
+            t.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('link_key', ?1)", [fresh.expose()])?;
+            t.query_row("SELECT value FROM meta WHERE key = 'link_key'", [], |row| {
+                row.get::<_, String>(0).map(Secret::new)
+            })
+        })
     }
 
     fn release_leases(&mut self, civil_now: Timestamp) -> Result<usize, StoreError> {

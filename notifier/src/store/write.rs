@@ -57,7 +57,32 @@ pub(super) fn write_step(t: &Transaction<'_>, step: &Step) -> rusqlite::Result<(
         t.execute("UPDATE notifications SET waiting = 0 WHERE id = ?1", [released])?;
         t.execute("UPDATE deliveries SET waiting = 0 WHERE notification_id = ?1", [released])?;
     }
+    for (alert, ack) in &step.acknowledgements {
+        t.prepare_cached("INSERT INTO acknowledgements (alert_id, body) VALUES (?1, ?2)")?
+            .execute([alert.to_string(), json(ack)?])?;
+    }
+    hush(t, &step.hushed, &step.hushable, step.civil_now)?;
     Ok(())
+}
+
+/// Ends the messages of acknowledged incidents that were not sent yet, of the channels that would wake somebody; says
+/// how many. What tells that it is over goes out.
+pub(super) fn hush(
+    t: &Transaction<'_>,
+    incidents: &[String],
+    channels: &[String],
+    civil_now: Timestamp,
+) -> rusqlite::Result<usize> {
+    if incidents.is_empty() || channels.is_empty() {
+        return Ok(0);
+    }
+    t.prepare_cached(
+        "UPDATE deliveries SET state = 'suppressed', waiting = 0, finished_at = ?3, detail = 'acknowledged'
+         WHERE state = 'queued' AND incident IN (SELECT value FROM json_each(?1))
+           AND channel IN (SELECT value FROM json_each(?2))
+           AND notification_id IN (SELECT id FROM notifications WHERE kind IN ('firing', 'repeat'))",
+    )?
+    .execute(params![json(&incidents)?, json(&channels)?, civil_now.as_nanos()])
 }
 
 pub(super) fn write_transitions(t: &Transaction<'_>, step: &Step) -> rusqlite::Result<()> {
@@ -82,8 +107,8 @@ pub(super) fn write_transitions(t: &Transaction<'_>, step: &Step) -> rusqlite::R
 pub(super) fn write_alert(t: &Transaction<'_>, alert: &Alert) -> rusqlite::Result<()> {
     t.prepare_cached(
         "INSERT OR REPLACE INTO alerts (id, state, phase, severity, metric, labels, fired_at, seen_at, resolved_at,
-           updated_at, suppressed_by, told, fired, last)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+           updated_at, suppressed_by, told, fired, last, acknowledged)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
         alert.id.to_string(),
@@ -100,6 +125,7 @@ pub(super) fn write_alert(t: &Transaction<'_>, alert: &Alert) -> rusqlite::Resul
         alert.told,
         alert.fired.as_ref().map(|fired| json(&**fired)).transpose()?,
         json(&*alert.last)?,
+        alert.acknowledged.as_ref().map(json).transpose()?,
     ])?;
     Ok(())
 }

@@ -79,6 +79,17 @@ pub(crate) fn transition(
     }
 }
 
+/// A transition as the detector appends it.
+pub(crate) fn entry(sequence: u64, transition: AlertTransition) -> NewEntry {
+    NewEntry {
+        key: Arc::clone(&transition.series.metric),
+        producer: "detector".into(),
+        sequence,
+        source_position: Vec::new(),
+        body: Body::Alert(Box::new(transition)),
+    }
+}
+
 /// What a recipient got: when, by which channel, why, and of which alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
@@ -196,14 +207,7 @@ impl Bench {
 
     pub(crate) fn append(&mut self, transition: AlertTransition) {
         self.sequence += 1;
-        let entry = NewEntry {
-            key: Arc::clone(&transition.series.metric),
-            producer: "detector".into(),
-            sequence: self.sequence,
-            source_position: Vec::new(),
-            body: Body::Alert(Box::new(transition)),
-        };
-        self.runtime.block_on(self.log.append(vec![entry])).unwrap();
+        self.runtime.block_on(self.log.append(vec![entry(self.sequence, transition)])).unwrap();
     }
 
     pub(crate) fn now_secs(&self) -> i64 {

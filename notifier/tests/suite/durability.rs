@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::bench::{Bench, Sent, config, transition};
-use model::{Origin, Severity, Timestamp, Transition};
+use model::{Origin, Secret, Severity, Timestamp, Transition};
 use notifier::NotifierConfig;
 use notifier::plan::ChannelSlot;
-use notifier::store::{Finished, Lease, Loaded, SqliteStore, Step, Store, StoreError, Waiting};
+use notifier::store::{Addressed, Finished, Lease, Loaded, SqliteStore, Step, Store, StoreError, Waiting};
 use notifier::view::DeliveryState;
 use proptest::prelude::*;
 use serde_json::json;
@@ -57,6 +57,23 @@ impl Store for Flaky {
     fn finish(&mut self, finished: &Finished) -> Result<(), StoreError> {
         self.toss()?;
         self.inner.finish(finished)
+    }
+    fn hush(
+        &mut self,
+        incidents: &[String],
+        channels: &[String],
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.inner.hush(incidents, channels, now)
+    }
+    fn addressed(&mut self, key: &str) -> Result<Option<Addressed>, StoreError> {
+        self.inner.addressed(key)
+    }
+    fn learn(&mut self, key: &str, provider_id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        self.inner.learn(key, provider_id, now)
+    }
+    fn link_key(&mut self, fresh: &Secret) -> Result<Secret, StoreError> {
+        self.inner.link_key(fresh)
     }
     fn release_leases(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         self.inner.release_leases(now)

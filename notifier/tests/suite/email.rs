@@ -145,3 +145,31 @@ fn files_that_cannot_be_read_are_named() {
         assert!(error.contains("/no/such/file"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_mail_carries_its_recipients_own_link() {
+    let server = FakeSmtp::start(Mood::Good).await;
+    let mut told = notification(None);
+    told.message.external_url = "https://tidemark.example.com/".into();
+    told.acknowledge = Some("msg_1.2.abc".into());
+    let sent = channel(server.port, &ManualClock::new(at(0)), false);
+    assert_eq!(kind(&sent.deliver(&told).await), "accepted");
+    told.acknowledge = None;
+    assert_eq!(kind(&sent.deliver(&told).await), "accepted");
+    let shown: Vec<bool> = server
+        .ledger()
+        .iter()
+        .map(|mail| {
+            let mut text = mail.text.replace("=\n", "");
+            for part in mail.text.split("\n\n") {
+                let decoded = base64::Engine::decode(
+                    &base64::engine::general_purpose::STANDARD,
+                    part.split("\n--").next().unwrap_or_default().replace('\n', ""),
+                );
+                text.push_str(&String::from_utf8_lossy(&decoded.unwrap_or_default()));
+            }
+            text.matches("https://tidemark.example.com/ack/msg_1.2.abc").count() == 2
+        })
+        .collect();
+    assert_eq!(shown, [true, false], "in the text and in the HTML: {:?}", server.ledger());
+}

@@ -75,6 +75,7 @@ fn with_channel(channel: Value) -> NotifierConfig {
 #[test]
 fn channels() {
     let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let ac = "AC0123456789abcdef0123456789abcdef";
     let channels = [
         json!({"email": {"to": []}}),
         json!({"email": {"to": ["nobody", "ops@example.com"], "from": "x", "host": ""}}),
@@ -87,6 +88,16 @@ fn channels() {
         json!({"webhook": {"url": "https://example.com", "secret": key, "secret_file": "/x", "timeout": "0s"}}),
         json!({"webhook": {"url": "https://example.com", "secret": key, "headers": {"a b": "hunter2"}}}),
         json!({"webhook": {"url": "https://example.com", "secret": key, "headers": {"a": "hunter2\n"}}}),
+        json!({"twilio_sms": {"to": [], "account_sid": "AC1"}}),
+        json!({"twilio_sms": {"to": ["13800138000", "+8613800138000", "+8613800138000"], "account_sid": ac, "auth_token": "hunter2",
+            "auth_token_file": "/x", "from": "+14155550100", "messaging_service_sid": "MG1", "max_segments": 11, "timeout": "0s"}}),
+        json!({"twilio_sms": {"to": ["+8613800138000"], "account_sid": ac, "api_key_sid": "SK1", "from": "0138"}}),
+        json!({"twilio_sms": {"to": ["+8613800138000"], "account_sid": ac, "api_key_sid": "SK1", "api_key_secret": "hunter2",
+            "api_key_secret_file": "/x", "messaging_service_sid": "MG1", "url": "ftp://x", "max_segments": 0}}),
+        json!({"twilio_call": {"to": ["+8613800138000"], "account_sid": ac, "auth_token": "hunter2", "from": "Tidemark",
+            "url": "http://proxy.example.com", "voice": "<x>"}}),
+        json!({"twilio_sms": {"to": ["+8613800138000"], "account_sid": ac, "auth_token": "hunter2", "from": "Tidemark"}}),
+        json!({"twilio_call": {"to": ["+8613800138000"], "account_sid": ac, "auth_token_file": "/run/secrets/twilio", "from": "+14155550100"}}),
         json!({"email": {"to": ["Ops <ops@example.com>"]}}),
         json!({"webhook": {"url": "https://example.com/x", "secret_file": "/run/secrets/hook"}}),
     ];
@@ -108,6 +119,27 @@ fn channels() {
     receivers.0.channels.0.webhook.timeout: timeout must be above zero
     receivers.0.channels.0.webhook.headers: `a b` is not a header name
     receivers.0.channels.0.webhook.headers: the value of header `a` holds characters a header cannot
+    receivers.0.channels.0.twilio_sms.to: at least one phone number is needed
+    receivers.0.channels.0.twilio_sms.account_sid: an account_sid is `AC` and 32 hex digits
+    receivers.0.channels.0.twilio_sms: auth_token (or auth_token_file) is missing, or an api_key_sid and its api_key_secret
+    receivers.0.channels.0.twilio_sms: from or messaging_service_sid is missing
+    receivers.0.channels.0.twilio_sms.to.0: `13800138000` is not a phone number in E.164: write + and the country, such as +8613800138000
+    receivers.0.channels.0.twilio_sms.to.2: `+8613800138000` stands twice
+    receivers.0.channels.0.twilio_sms.auth_token_file: give auth_token or auth_token_file, not both
+    receivers.0.channels.0.twilio_sms.timeout: timeout must be above zero
+    receivers.0.channels.0.twilio_sms.messaging_service_sid: give from or messaging_service_sid, not both
+    receivers.0.channels.0.twilio_sms.max_segments: max_segments must be 1 to 10
+    receivers.0.channels.0.twilio_sms: api_key_sid and api_key_secret (or api_key_secret_file) go together
+    receivers.0.channels.0.twilio_sms.api_key_sid: an api_key_sid is `SK` and 32 hex digits
+    receivers.0.channels.0.twilio_sms.from: `0138` is not a phone number in E.164, such as +14155550100
+    receivers.0.channels.0.twilio_sms.api_key_secret_file: give api_key_secret or api_key_secret_file, not both
+    receivers.0.channels.0.twilio_sms.api_key_sid: an api_key_sid is `SK` and 32 hex digits
+    receivers.0.channels.0.twilio_sms.url: url is not the plain http or https address of an API
+    receivers.0.channels.0.twilio_sms.messaging_service_sid: a messaging_service_sid is `MG` and 32 hex digits
+    receivers.0.channels.0.twilio_sms.max_segments: max_segments must be 1 to 10
+    receivers.0.channels.0.twilio_call.url: a password is not sent without encryption: use https
+    receivers.0.channels.0.twilio_call.from: `Tidemark` is not a phone number in E.164, such as +14155550100
+    receivers.0.channels.0.twilio_call.voice: a voice is a name such as Polly.Joanna
     "##);
 }
 
@@ -117,7 +149,9 @@ fn secrets_are_in_no_formatter() {
     let hook =
         json!({"webhook": {"url": url, "secret": "whsec_hunter2", "headers": {"Authorization": "hunter2"}}});
     let mail = json!({"email": {"to": ["a@b.cc"], "username": "u", "password": "hunter2"}});
-    for channel in [hook, mail] {
+    let sms = json!({"twilio_sms": {"to": [], "account_sid": "a", "auth_token": "hunter2", "api_key_secret": "hunter2"}});
+    let call = json!({"twilio_call": {"to": [], "account_sid": "a", "auth_token": "hunter2", "from": "", "api_key_secret": "hunter2"}});
+    for channel in [hook, mail, sms, call] {
         let config = with_channel(channel);
         let shown = format!("{config:?} {}", serde_json::to_string(&config.receivers).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -150,4 +184,17 @@ fn routes_take_alerts_as_alertmanager_would() {
     for (labels, expected) in table {
         assert_eq!(plan.route_for(&model::Labels::new(labels.iter().copied())), expected, "{labels:?}");
     }
+}
+
+#[test]
+fn a_channel_has_one_type_that_is_known() {
+    let said = |channel: Value| serde_json::from_value::<ChannelConfig>(channel).unwrap_err().to_string();
+    let valid = "email, webhook, twilio_sms, twilio_call";
+    assert_eq!(said(json!({"emial": {}})), format!("unknown channel type `emial`, valid are: {valid}"));
+    assert_eq!(said(json!({})), format!("a channel has exactly one type, of: {valid}"));
+    assert!(said(json!({"email": {"too": []}})).starts_with("unknown field `too`"));
+    let mail = json!({"email": {"to": ["a@b.cc"]}});
+    let (one, other): (ChannelConfig, ChannelConfig) =
+        (serde_json::from_value(mail.clone()).unwrap(), serde_json::from_value(mail).unwrap());
+    assert_eq!(one, other);
 }
