@@ -15,7 +15,7 @@ function draw() {
 }
 
 /** What the words on the page depend on. */
-const stampOf = (alert) => JSON.stringify([alert.row.status, alert.row.severity, alert.transitions.length, alert.deliveries, alert.row.suppressed_by]);
+const stampOf = (alert) => JSON.stringify([alert.row.status, alert.row.severity, alert.transitions.length, alert.deliveries, alert.row.suppressed_by, alert.row.acknowledged]);
 
 /** Takes the words from a fresh copy of this page. */
 async function refresh() {

@@ -16,6 +16,7 @@ export function alertRow(alert, now) {
         stateBadge(alert.status)),
       el("span", { class: "row-text" }, say(alert.sentence)),
       el("span", { class: "row-foot" }, when,
+        alert.acknowledged ? el("span", { class: "chip" }, `${t("acknowledged_by")}: ${alert.acknowledged.by}`) : null,
         alert.suppressed_by ? el("span", { class: "chip" }, `${t("suppressed")}: ${alert.suppressed_by}`) : null)));
 }
 

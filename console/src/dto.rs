@@ -11,7 +11,8 @@ use model::Timestamp;
 use serde::{Serialize, Serializer};
 
 pub use alert::{
-    AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, TransitionRow,
+    AckRow, AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus,
+    TransitionRow,
 };
 pub use health::{ChannelRow, ConsumerRow, Health, SamplerRow, StoreTrouble};
 pub use metric::{MetricCard, Point, SeriesDetail};

@@ -1,6 +1,7 @@
 //! What black-box tests share: the real binary, fake providers with ledgers, and waiting for a state with a deadline.
 
 pub mod fake_smtp;
+pub mod fake_twilio;
 pub mod fake_webhook;
 pub mod level;
 

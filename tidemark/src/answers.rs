@@ -10,11 +10,13 @@ use model::{
     AlertId, FieldValue, Labels, Matcher, Measurement, ReadSeries, SeriesData, SeriesQuery, StoreError,
     TimeRange, Timestamp, Transition, VerdictState,
 };
-use notifier::view::{AlertFilter, AlertView, DeliveryView, Sentences, TransitionView};
+use notifier::view::{
+    Acknowledgement, AlertFilter, AlertState, AlertView, DeliveryView, Sentences, TransitionView,
+};
 use notifier::{Language, NotifierError, Reader};
 
 use crate::api::{
-    AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesOf,
+    AckRow, AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesOf,
     SeriesPoints, TransitionRow,
 };
 
@@ -116,6 +118,7 @@ pub(crate) fn alert_detail(
         transitions: detail.transitions.iter().map(transition_row).collect(),
         reason: serde_json::to_value(&*told.reason).unwrap_or_default(),
         deliveries: detail.deliveries.iter().map(delivery_row).collect(),
+        acknowledgements: detail.acknowledgements.iter().map(ack_row).collect(),
     }))
 }
 
@@ -148,6 +151,16 @@ fn alert_row(alert: &AlertView, language: Language) -> AlertRow {
         ends_at: alert.resolved_at,
         sentence: in_language(&alert.sentence, language),
         suppressed: alert.suppressed_by.clone(),
+        acknowledged: alert.acknowledged.as_ref().map(ack_row),
+    }
+}
+
+fn ack_row(ack: &Acknowledgement) -> AckRow {
+    AckRow {
+        at: ack.at,
+        by: ack.by.clone(),
+        via: ack.via.clone(),
+        severity: ack.severity.as_str().to_owned(),
     }
 }
 

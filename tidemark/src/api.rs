@@ -5,6 +5,7 @@
 //! | `GET /api/v1/metrics` | [`MetricList`] |
 //! | `GET /api/v1/alerts?state=&since=&limit=` | [`AlertList`] |
 //! | `GET /api/v1/alerts/{id}` | [`AlertDetail`], 404 |
+//! | `POST /api/v1/alerts/{id}/ack` with [`AckRequest`] | [`AckAnswer`], 404, 409 when it does not fire |
 //! | `GET /api/v1/series?metric=&of=&from=&to=&last=` (RFC 3339) | [`SeriesAnswer`] |
 //! | `POST /api/v1/reload` | [`ReloadAnswer`]; 422 with [`ReloadRefused`] |
 //! | `POST /api/v1/notify/test` with [`NotifyTestRequest`] | [`NotifyTestAnswer`], 404 |
@@ -107,6 +108,43 @@ pub(crate) struct AlertRow {
     /// Why nobody was told, when nobody was.
     #[serde(default)]
     pub(crate) suppressed: Option<String>,
+    /// Who has it in hand.
+    #[serde(default)]
+    pub(crate) acknowledged: Option<AckRow>,
+}
+
+/// Somebody has an alert in hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AckRow {
+    /// When.
+    #[serde(with = "time")]
+    pub(crate) at: Timestamp,
+    /// Who: a name, or the number or address that was told.
+    pub(crate) by: String,
+    /// How: the channel, `api` or `cli`.
+    pub(crate) via: String,
+    /// How bad it was; it holds until it gets worse.
+    pub(crate) severity: String,
+}
+
+/// Take an alert in hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AckRequest {
+    /// Who takes it.
+    #[serde(default)]
+    pub(crate) by: String,
+    /// How; `api` when it is not said.
+    #[serde(default)]
+    pub(crate) via: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AckAnswer {
+    /// The alert.
+    pub(crate) id: String,
+    /// `acknowledged`, or `already_acknowledged` when it was before.
+    pub(crate) result: String,
 }
 
 /// An alert with everything known of it.
@@ -123,6 +161,9 @@ pub(crate) struct AlertDetail {
     pub(crate) reason: serde_json::Value,
     /// Messages about it, oldest first.
     pub(crate) deliveries: Vec<DeliveryRow>,
+    /// Who took it in hand, oldest first.
+    #[serde(default)]
+    pub(crate) acknowledgements: Vec<AckRow>,
 }
 
 /// A step of an alert's life.

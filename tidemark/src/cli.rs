@@ -324,6 +324,16 @@ pub(crate) struct ExplainArgs {
 pub(crate) enum AlertsCommand {
     /// List alerts.
     Ls(AlertsLsArgs),
+    /// Acknowledge an alert: somebody has it in hand. It is not repeated until it gets worse, and calls that were not
+    /// made yet are dropped.
+    Ack {
+        /// The alert's id, as in messages and `tidemark alerts ls`; its first letters do when they are clear.
+        #[arg(value_name = "ALERT")]
+        alert: String,
+        /// Who has it; default the name of the user.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
 }
 
 /// What `alerts ls` takes.

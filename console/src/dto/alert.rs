@@ -61,6 +61,20 @@ pub struct AlertRow {
     pub deviation_pct: Option<f64>,
     /// Why nobody is told, when nobody is.
     pub suppressed_by: Option<String>,
+    /// Who has it in hand.
+    pub acknowledged: Option<AckRow>,
+}
+
+/// Somebody has an alert in hand.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AckRow {
+    /// Who: a name, or the number or address that was told.
+    pub by: String,
+    /// How: the channel, `api` or `cli`.
+    pub via: String,
+    /// Civil time.
+    #[serde(serialize_with = "millis")]
+    pub at: Timestamp,
 }
 
 impl AlertRow {

@@ -5,7 +5,7 @@ use model::{Timestamp, Transition};
 use serde::Serialize;
 
 use super::layout::{Fact, chips};
-use crate::dto::{AlertDetail, AlertStatus, DeliveryRow, MessageKind, MessageStatus, TransitionRow};
+use crate::dto::{AckRow, AlertDetail, AlertStatus, DeliveryRow, MessageKind, MessageStatus, TransitionRow};
 use crate::format;
 use crate::i18n::Language;
 use crate::reason::{self, ReasonView};
@@ -23,6 +23,7 @@ pub(super) struct AlertView {
     status_text: String,
     sentence: String,
     suppressed_by: Option<String>,
+    acknowledged: Option<String>,
     facts: Vec<Fact>,
     transitions: Vec<TransitionView>,
     deliveries: Vec<DeliveryView>,
@@ -83,11 +84,17 @@ pub(super) fn view(detail: &AlertDetail, language: Language) -> AlertView {
         status_text: place.text(&format!("state_{status}")),
         sentence: row.sentence.get(language).to_owned(),
         suppressed_by: row.suppressed_by.clone(),
+        acknowledged: row.acknowledged.as_ref().map(|ack| acknowledged(ack, place)),
         facts: facts(detail, place),
         transitions: detail.transitions.iter().map(|one| transition(one, &row.unit, place)).collect(),
         deliveries: detail.deliveries.iter().map(|one| delivery(one, place)).collect(),
         reason: reason::view(&detail.reason, &row.unit, language),
     }
+}
+
+/// Who has it in hand, how and since when.
+fn acknowledged(ack: &AckRow, place: Place) -> String {
+    format!("{} ({}), {}", ack.by, ack.via, place.time(Some(ack.at)))
 }
 
 const fn status_name(status: AlertStatus) -> &'static str {

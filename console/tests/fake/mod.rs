@@ -203,6 +203,7 @@ impl Metric {
             expected: Some(41.3),
             deviation_pct: Some(-80.6),
             suppressed_by: None,
+            acknowledged: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tidemark alerts ls` and `tidemark explain`.
+//! `tidemark alerts ls`, `tidemark alerts ack` and `tidemark explain`.
 
 use comfy_table::Cell;
 use notifier::view::{AlertFilter, AlertState};
@@ -6,7 +6,7 @@ use notifier::view::{AlertFilter, AlertState};
 use super::metrics::{series_name, state};
 use super::{CommandError, Context, offline, run};
 use crate::answers;
-use crate::api::{ALERTS, AlertDetail, AlertList, AlertRow};
+use crate::api::{ALERTS, AckAnswer, AckRequest, AlertDetail, AlertList, AlertRow};
 use crate::cli::{AlertStateArg, AlertsLsArgs, ExplainArgs, Role};
 use crate::client::Client;
 use crate::exit::Exit;
@@ -41,13 +41,7 @@ pub(crate) fn ls(context: &Context, args: &AlertsLsArgs) -> Result<Exit, Command
 /// Tells why an alert is what it is.
 pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Result<Exit, CommandError> {
     let folder = context.data_dir()?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if args.alert.is_empty() || !args.alert.chars().all(plain) {
-        return Err(CommandError::new(format!(
-            "`{}` is no alert id: `tidemark alerts ls` lists them",
-            args.alert
-        )));
-    }
+    check_id(&args.alert)?;
     let detail = run::executor()?.block_on(async {
         if let Some(client) = Client::find(&folder, Role::Notifier)? {
             return client.get(&format!("{ALERTS}/{}", args.alert), &[]).await;
@@ -61,6 +55,31 @@ pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Result<Exit, Com
     })?;
     context.print_one::<AlertDetail>(&detail, |detail| in_words(detail, context.output))?;
     Ok(Exit::Ok)
+}
+
+/// Notes that somebody has an alert in hand.
+pub(crate) fn acknowledge(context: &Context, alert: &str, by: Option<&str>) -> Result<Exit, CommandError> {
+    check_id(alert)?;
+    let client = Client::need(&context.data_dir()?, "alerts ack")?;
+    let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let by = by.map(str::to_owned).or_else(user).unwrap_or_default();
+    let asked = AckRequest { by, via: "cli".to_owned() };
+    let answer: AckAnswer =
+        run::executor()?.block_on(client.post(&format!("{ALERTS}/{alert}/ack"), &asked))?;
+    context.print_one(&answer, |answer| match answer.result.as_str() {
+        "already_acknowledged" => format!("alert {} was acknowledged before", answer.id),
+        _ => format!("alert {} is acknowledged", answer.id),
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// What is asked for stands in a path.
+fn check_id(alert: &str) -> Result<(), CommandError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if alert.is_empty() || !alert.chars().all(plain) {
+        return Err(CommandError::new(format!("`{alert}` is no alert id: `tidemark alerts ls` lists them")));
+    }
+    Ok(())
 }
 
 impl From<AlertStateArg> for AlertState {
@@ -87,13 +106,19 @@ impl Present for AlertList {
         let mut table = table(&["alert", "state", "severity", "since", "until", "what"]);
         for row in &self.alerts {
             let suppressed = row.suppressed.as_ref().map(|why| format!(" (not told: {why})"));
+            let in_hand = row.acknowledged.as_ref().map(|ack| format!(" (acknowledged by {})", ack.by));
             table.add_row([
                 Cell::new(&row.id),
                 state(&row.state, output),
                 state(&row.severity, output),
                 Cell::new(row.starts_at),
                 Cell::new(row.ends_at.map_or_else(String::new, |at| at.to_string())),
-                Cell::new(format!("{}{}", row.sentence, suppressed.unwrap_or_default())),
+                Cell::new(format!(
+                    "{}{}{}",
+                    row.sentence,
+                    in_hand.unwrap_or_default(),
+                    suppressed.unwrap_or_default()
+                )),
             ]);
         }
         table.to_string()
@@ -115,6 +140,9 @@ fn in_words(detail: &AlertDetail, _: Output) -> String {
     }
     if let Some(why) = &row.suppressed {
         text.push_str(&format!("\nnot told: {why}"));
+    }
+    for ack in &detail.acknowledgements {
+        text.push_str(&format!("\nacknowledged {} by {} ({}) as {}", ack.at, ack.by, ack.via, ack.severity));
     }
     let mut numbers = table(&["number", "value"]);
     for (name, value) in &detail.numbers {

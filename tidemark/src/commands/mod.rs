@@ -175,6 +175,9 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
         Command::Notify(command) => notify::run(context, command),
         Command::Explain(args) => alerts::explain(context, args),
         Command::Alerts(AlertsCommand::Ls(args)) => alerts::ls(context, args),
+        Command::Alerts(AlertsCommand::Ack { alert, by }) => {
+            alerts::acknowledge(context, alert, by.as_deref())
+        }
         Command::Metrics(MetricsCommand::Ls) => metrics::ls(context),
         Command::Completions(args) => docs::completions(context, args),
         Command::Man(args) => docs::man(context, args),

@@ -165,6 +165,7 @@ mod tests {
             expected: None,
             deviation_pct: None,
             suppressed_by: None,
+            acknowledged: None,
         }
     }
 

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use model::{TimeRange, Timestamp};
-use notifier::view::{AlertFilter, AlertState};
+use notifier::view::{Acknowledged, AlertFilter, AlertState};
 use serde::Deserialize;
 
 use super::Parts;
 use crate::answers;
 use crate::api::{
-    ALERTS, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer, NotifyTestRequest, RELOAD,
-    ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer, SeriesOf,
+    ALERTS, AckAnswer, AckRequest, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer,
+    NotifyTestRequest, RELOAD, ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer, SeriesOf,
 };
 use crate::cli::Since;
 
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route(METRICS, get(metrics))
         .route(ALERTS, get(alerts))
         .route(&format!("{ALERTS}/{{id}}"), get(alert))
+        .route(&format!("{ALERTS}/{{id}}/ack"), post(acknowledge))
         .route(SERIES, get(series))
         .route(RELOAD, post(reload))
         .route(NOTIFY_TEST, post(notify_test))
@@ -98,6 +99,43 @@ async fn alert(State(parts): Shared, Path(id): Path<String>) -> Result<Response,
     })
     .await?;
     Ok(Json(detail).into_response())
+}
+
+/// Longest name of somebody who acknowledges.
+const LONGEST_NAME: usize = 100;
+
+async fn acknowledge(
+    State(parts): Shared,
+    Path(id): Path<String>,
+    Json(asked): Json<AckRequest>,
+) -> Result<Response, Failure> {
+    let notifier = parts.notifier.as_ref().ok_or_else(|| absent("notifier"))?;
+    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let plain = |text: &str| text.chars().count() <= LONGEST_NAME && !text.contains(char::is_control);
+    if !plain(&asked.by) || !plain(&asked.via) {
+        let message = format!("`by` and `via` are names of at most {LONGEST_NAME} characters");
+        return Err(Failure(StatusCode::BAD_REQUEST, message));
+    }
+    let id = off_the_executor(move || {
+        let no = |message| Failure(StatusCode::NOT_FOUND, message);
+        let id = answers::find_alert(&reader, &id).map_err(no)?;
+        let known = reader.alert(id).map_err(broken)?.is_some();
+        if known { Ok(id) } else { Err(no(format!("there is no alert {id}"))) }
+    })
+    .await?;
+    let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+    let came = notifier.acknowledge(id, &or(&asked.by, "somebody"), &or(&asked.via, "api")).await;
+    let result = match came.map_err(broken)? {
+        Acknowledged::Done => "acknowledged",
+        Acknowledged::Already => "already_acknowledged",
+        Acknowledged::Resolved => {
+            return Err(Failure(StatusCode::CONFLICT, format!("alert {id} is already resolved")));
+        }
+        Acknowledged::NotFiring | Acknowledged::Worse => {
+            return Err(Failure(StatusCode::CONFLICT, format!("alert {id} does not fire yet")));
+        }
+    };
+    Ok(Json(AckAnswer { id: id.to_string(), result: result.to_owned() }).into_response())
 }
 
 #[derive(Deserialize)]

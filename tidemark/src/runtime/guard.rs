@@ -6,6 +6,8 @@
 //!   loopback name, so that no page of the web reads the numbers by rebinding its name to 127.0.0.1.
 //! * What changes state (anything but GET and HEAD) always needs a token: the configured one, or the one the process
 //!   left for its commands in `process.json`; and it must not come from a page of another site.
+//! * What [`super::hooks`] serves passes: providers and holders of signed links know no token, and each request is
+//!   checked there by the signatures it carries.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use model::Secret;
 use subtle::ConstantTimeEq;
+
+use super::hooks;
 
 /// What the guard knows.
 #[derive(Debug)]
@@ -69,6 +73,9 @@ impl IntoResponse for Refusal {
 impl Guard {
     fn judge(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
         if matches!(path, "/healthz" | "/readyz") {
+            return Ok(());
+        }
+        if hooks::PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
             return Ok(());
         }
         let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -145,6 +152,23 @@ mod tests {
             .map(|(name, value)| (name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap()))
             .collect();
         guard.judge(&method, "/api/v1/metrics", &headers)
+    }
+
+    #[test]
+    fn what_carries_its_own_signature_passes_and_nothing_beside_it() {
+        let guard = Guard {
+            process_token: Secret::new("p"),
+            configured_token: Some(Secret::new("t")),
+            external_host: None,
+        };
+        let judge = |path: &str| guard.judge(&Method::POST, path, &HeaderMap::new());
+        assert_eq!(judge("/hooks/twilio/key/x"), Ok(()));
+        assert_eq!(judge("/ack/x"), Ok(()));
+        for path in
+            ["/hooks", "/ack", "/api/v1/alerts/x/ack", "/api/v1/reload", "//hooks/twilio/key/x", "/x/hooks/"]
+        {
+            assert_eq!(judge(path), Err(Refusal::Unauthorized), "{path}");
+        }
     }
 
     #[test]

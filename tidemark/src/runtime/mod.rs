@@ -8,6 +8,7 @@ pub(crate) mod clock;
 mod console_backend;
 mod control;
 mod guard;
+mod hooks;
 mod listener;
 mod older;
 pub(crate) mod process;

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::console_backend::ConsoleBackend;
 use super::guard::{Guard, guard};
-use super::{Parts, control, telemetry};
+use super::{Parts, control, hooks, telemetry};
 use crate::api::{PartReadiness, READYZ, Readiness};
 
 /// Largest request body.
@@ -49,6 +49,7 @@ pub(super) fn app(
         .route(READYZ, get(readiness))
         .route("/metrics", metrics)
         .merge(control::routes())
+        .merge(hooks::routes())
         .with_state(parts)
         .merge(pages.unwrap_or_default())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

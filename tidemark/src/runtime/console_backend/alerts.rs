@@ -2,8 +2,8 @@
 
 use console::Bilingual;
 use console::dto::{
-    AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, Moment, Point,
-    TransitionRow,
+    AckRow, AlertDetail, AlertRow, AlertStatus, DeliveryRow, MessageKind, MessageRow, MessageStatus, Moment,
+    Point, TransitionRow,
 };
 use notifier::view::{self, AlertState, AlertView, DeliveryState, DeliveryView, Sentences};
 
@@ -36,6 +36,11 @@ pub(super) fn row(view: &AlertView) -> AlertRow {
         expected: told.expected,
         deviation_pct: told.deviation_pct,
         suppressed_by: view.suppressed_by.clone(),
+        acknowledged: view.acknowledged.as_ref().map(|ack| AckRow {
+            by: ack.by.clone(),
+            via: ack.via.clone(),
+            at: ack.at,
+        }),
     }
 }
 

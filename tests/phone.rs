@@ -1,0 +1,150 @@
+//! From a database to a phone and back: SMS, a call, and key 1, with the real binary.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[expect(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::fake_twilio::{ACCOUNT, FROM, FakeTwilio, Mood, TOKEN, Taken, encode_form, sign};
+use support::{Running, get, http, level, ready_address, tidemark, wait_for, write};
+
+const TO: &str = "+8613800138000";
+
+fn configure(dir: &Path, twilio: &FakeTwilio) {
+    write(dir, "token", &format!("{TOKEN}\n"));
+    let account = format!(
+        "{{to: ['{TO}'], from: '{FROM}', account_sid: {ACCOUNT}, auth_token_file: token, url: '{}'}}",
+        twilio.url()
+    );
+    let text = format!(
+        "{}metrics:\n{}receivers:\n  - name: ops\n    channels:\n      - twilio_sms: {account}\n      - twilio_call: {account}\n\
+         route: {{receiver: ops, group_by: [metric], group_wait: 1s, group_interval: 1s, repeat_interval: 4s}}\n",
+        level::head(),
+        level::metric("orders", "SELECT n AS value FROM level"),
+    );
+    write(dir, "tidemark.yaml", &text);
+}
+
+/// Where the call's script sends a pressed key: the path at this process.
+fn action(call: &Taken) -> String {
+    let script = call.get("Twiml").unwrap();
+    let from = script.find("action=\"").unwrap() + "action=\"".len();
+    let url = script[from..].split('"').next().unwrap();
+    url.strip_prefix("http://tidemark.test").unwrap().to_owned()
+}
+
+fn press(address: &str, path: &str, digit: &str, signature: Option<&str>) -> (u16, String) {
+    let form = [("CallSid", "CA00000000000000000000000000000001"), ("Digits", digit), ("To", TO)];
+    let right = sign(&format!("http://tidemark.test{path}"), &form);
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-twilio-signature", signature.unwrap_or(&right)),
+    ];
+    http("POST", address, path, &headers, &encode_form(&form)).unwrap()
+}
+
+fn alert(address: &str) -> Value {
+    let list: Value = serde_json::from_str(&get(address, "/api/v1/alerts").unwrap()).unwrap();
+    list["alerts"][0].clone()
+}
+
+#[test]
+fn key_1_on_the_phone_takes_it_in_hand() {
+    let (dir, twilio) = (tempfile::tempdir().unwrap(), FakeTwilio::start());
+    level::create(dir.path(), 100);
+    configure(dir.path(), &twilio);
+    let mut running = Running::start(dir.path(), &["run"]);
+    let address = ready_address(&dir.path().join("data"));
+
+    level::set(dir.path(), 3);
+    let call = wait_for("the call", || twilio.of("Calls").first().cloned());
+    let sms = wait_for("the SMS", || twilio.of("Messages").first().cloned());
+    assert!(sms.get("Body").unwrap().contains("Made orders is 3"), "{sms:?}");
+    wait_for("a repeat while nobody has it", || (twilio.of("Messages").len() > 1).then_some(()));
+
+    let path = action(&call);
+    let forged = path.replace("msg_", "msg-");
+    assert_eq!(press(&address, &forged, "1", None).0, 403, "another link");
+    assert_eq!(press(&address, &path, "1", Some("AAAAAAAAAAAAAAAAAAAAAAAAAAA=")).0, 403, "another signature");
+    assert_eq!(press(&address, &path, "1", Some("")).0, 403, "no signature");
+    let huge = "x".repeat(20_000);
+    assert_eq!(http("POST", &address, &path, &[], &huge).unwrap().0, 413, "a large body");
+    let (status, script) = press(&address, &path, "7", None);
+    assert!(status == 200 && script.contains("not understood") && script.contains("<Gather"), "{script}");
+    assert!(alert(&address)["acknowledged"].is_null(), "{}", alert(&address));
+    let (status, script) = press(&address, &path, "1", None);
+    assert!(status == 200 && script.contains(">Acknowledged. Thank you.<"), "{script}");
+    assert_eq!(alert(&address)["acknowledged"]["by"], TO);
+    assert_eq!(alert(&address)["acknowledged"]["via"], "ops/twilio_call/0");
+    assert!(press(&address, &path, "1", None).1.contains("Acknowledged"), "said again it changes nothing");
+
+    // Durable, and shown everywhere.
+    running.kill();
+    let mut running = Running::start(dir.path(), &["run"]);
+    let address = ready_address(&dir.path().join("data"));
+    assert_eq!(alert(&address)["acknowledged"]["by"], TO);
+    let id = alert(&address)["id"].as_str().unwrap().to_owned();
+    let explained = String::from_utf8(tidemark(dir.path(), &["explain", &id]).stdout).unwrap();
+    assert!(explained.contains(&format!("by {TO} (ops/twilio_call/0) as P1")), "{explained}");
+    let again = tidemark(dir.path(), &["alerts", "ack", &id, "--by", "lena"]);
+    let said = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.success() && said.contains("was acknowledged before"), "{said}");
+    let page = get(&address, &format!("/alerts/{id}")).unwrap();
+    assert!(page.contains("Acknowledged by") && page.contains(TO), "{page}");
+
+    let told = (twilio.of("Messages").len(), twilio.of("Calls").len());
+    level::set(dir.path(), 100);
+    let body = |taken: &Taken| taken.get("Body").unwrap_or_default().to_owned();
+    wait_for("the SMS of the recovery", || {
+        twilio.of("Messages").iter().map(body).find(|b| b.contains("[Resolved]"))
+    });
+    wait_for("the call of the recovery", || (twilio.of("Calls").len() > told.1).then_some(()));
+    assert_eq!(
+        (twilio.of("Messages").len(), twilio.of("Calls").len()),
+        (told.0 + 1, told.1 + 1),
+        "no repeat after it"
+    );
+    let (_, script) = press(&address, &path, "1", None);
+    assert!(script.contains("already resolved"), "{script}");
+    let refused = tidemark(dir.path(), &["alerts", "ack", &id]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("is already resolved"), "{said}");
+
+    let metrics = get(&address, "/metrics").unwrap();
+    assert!(metrics.contains("tidemark_notifier_parts_total{channel=\"twilio_sms\"}"), "{metrics}");
+    running.signal("TERM");
+    assert!(running.wait().success(), "{}", running.said());
+    let shown = format!("{metrics}{}{explained}{page}", running.said());
+    assert!(!shown.contains(TOKEN), "the token is shown");
+    assert!(
+        !running.said().contains(TO) && !metrics.contains(TO),
+        "numbers stay out of logs: {}",
+        running.said()
+    );
+}
+
+#[test]
+fn a_kill_while_the_provider_is_silent_sends_nothing_twice() {
+    let (dir, twilio) = (tempfile::tempdir().unwrap(), FakeTwilio::start());
+    level::create(dir.path(), 3);
+    configure(dir.path(), &twilio);
+    twilio.next(&[Mood::SilentAfterTaking, Mood::SilentAfterTaking]);
+    let mut running = Running::start(dir.path(), &["run"]);
+    wait_for("both taken", || (twilio.taken().len() == 2).then_some(()));
+    running.kill();
+    let running = Running::start(dir.path(), &["run"]);
+    let address = ready_address(&dir.path().join("data"));
+    let id = wait_for("the alert", || alert(&address)["id"].as_str().map(str::to_owned));
+    let done = tidemark(dir.path(), &["alerts", "ack", &id, "--by", "lena"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let detail = wait_for("an SMS that was found", || {
+        let detail = get(&address, &format!("/api/v1/alerts/{id}"))?;
+        detail.contains("found at the provider").then_some(detail)
+    });
+    assert!(detail.contains("\"acknowledged\""), "the call is dropped: {detail}");
+    assert_eq!((twilio.of("Messages").len(), twilio.of("Calls").len()), (1, 1), "{:?}", twilio.taken());
+    drop(running);
+}
