@@ -60,12 +60,14 @@ pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Result<Exit, Com
 /// Notes that somebody has an alert in hand.
 pub(crate) fn acknowledge(context: &Context, alert: &str, by: Option<&str>) -> Result<Exit, CommandError> {
     check_id(alert)?;
-    let client = Client::need(&context.data_dir()?, "alerts ack")?;
+    let folder = context.data_dir()?;
     let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
     let by = by.map(str::to_owned).or_else(user).unwrap_or_default();
     let asked = AckRequest { by, via: "cli".to_owned() };
-    let answer: AckAnswer =
-        run::executor()?.block_on(client.post(&format!("{ALERTS}/{alert}/ack"), &asked))?;
+    let answer: AckAnswer = run::executor()?.block_on(async {
+        let client = Client::need(&folder, "alerts ack")?;
+        Ok::<_, CommandError>(client.post(&format!("{ALERTS}/{alert}/ack"), &asked).await?)
+    })?;
     context.print_one(&answer, |answer| match answer.result.as_str() {
         "already_acknowledged" => format!("alert {} was acknowledged before", answer.id),
         _ => format!("alert {} is acknowledged", answer.id),
