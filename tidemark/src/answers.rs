@@ -10,9 +10,7 @@ use model::{
     AlertId, FieldValue, Labels, Matcher, Measurement, ReadSeries, SeriesData, SeriesQuery, StoreError,
     TimeRange, Timestamp, Transition, VerdictState,
 };
-use notifier::view::{
-    Acknowledgement, AlertFilter, AlertState, AlertView, DeliveryView, Sentences, TransitionView,
-};
+use notifier::view::{Acknowledgement, AlertFilter, AlertView, DeliveryView, Sentences, TransitionView};
 use notifier::{Language, NotifierError, Reader};
 
 use crate::api::{

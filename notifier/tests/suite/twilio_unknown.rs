@@ -55,7 +55,8 @@ fn name(found: &Found) -> &'static str {
 #[tokio::test]
 async fn a_message_is_found_by_its_text_its_number_and_its_time() {
     let claimed = Unanswered { claimed: vec![format!("SM{:032x}", 1)], ..unanswered() };
-    let rows: [(&str, i64, &dyn Fn(&FakeTwilio), &Unanswered, &str); 6] = [
+    type Row<'a> = (&'a str, i64, &'a dyn Fn(&FakeTwilio), &'a Unanswered, &'a str);
+    let rows: [Row<'_>; 6] = [
         ("it waits there", 62, &|_| {}, &unanswered(), "yes"),
         ("it has gone out", 62, &FakeTwilio::send_out, &unanswered(), "yes"),
         ("the same text long before", 0, &|_| {}, &unanswered(), "no"),
@@ -130,7 +131,9 @@ async fn it_is_not_asked_before_it_can_know() {
 
 #[tokio::test]
 async fn a_call_is_found_by_both_numbers_and_its_time() {
-    let rows: [(&str, i64, &[(&str, &str)], &[&str], &str); 5] = [
+    type Row =
+        (&'static str, i64, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
+    let rows: [Row; 5] = [
         ("ours", 62, &[("To", TO), ("From", FROM)], &[], "yes"),
         ("too early", 30, &[("To", TO), ("From", FROM)], &[], "no"),
         ("after we had given up", 99, &[("To", TO), ("From", FROM)], &[], "no"),

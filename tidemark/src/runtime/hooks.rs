@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
 }
 
 fn notifier(parts: &Parts) -> Result<&Arc<Notifier>, Refusal> {
-    parts.notifier.as_ref().ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "this process tells nobody"))
+    parts.notifier.as_ref().ok_or(Refusal(StatusCode::NOT_FOUND, "this process tells nobody"))
 }
 
 fn broken(error: &notifier::NotifierError) -> Refusal {
@@ -142,7 +142,7 @@ async fn status(
 ) -> Result<Response, Refusal> {
     let notifier = notifier(&parts)?;
     let message = notifier.addressed(&key).await.map_err(|error| broken(&error))?;
-    let message = message.ok_or_else(|| Refusal(StatusCode::FORBIDDEN, "the signature is not good"))?;
+    let message = message.ok_or(Refusal(StatusCode::FORBIDDEN, "the signature is not good"))?;
     let form = signed_form(notifier, &message, &uri, &headers, &body)?;
     notifier.provider_says(&key, &form).await.map_err(|error| broken(&error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
