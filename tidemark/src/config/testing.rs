@@ -9,6 +9,9 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     match name {
         "SMTP_PASSWORD" | "RISK_TOKEN" | "BILLING_PASSWORD" => Some("hunter22".to_owned()),
         "WEBHOOK_SECRET" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        "TWILIO_ACCOUNT_SID" => Some(format!("AC{}", "0a".repeat(16))),
+        "TWILIO_AUTH_TOKEN" => Some("0b".repeat(16)),
+        "TWILIO_SERVICE" => Some(format!("MG{}", "0c".repeat(16))),
         _ => None,
     }
 }

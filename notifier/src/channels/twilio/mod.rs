@@ -2,7 +2,7 @@
 //!
 //! The API is <https://www.twilio.com/docs/usage/api>: form-encoded requests, JSON answers, an error as
 //! `{code, message, status}`. A message has no idempotency key there; so after silence the account's list is searched
-//! for it ([`Twilio::search`]) before it is sent again.
+//! for it (`Twilio::search`) before it is sent again.
 
 mod account;
 mod client;

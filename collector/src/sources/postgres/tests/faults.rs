@@ -243,7 +243,7 @@ async fn a_connection_cut_in_the_middle_or_while_idle_costs_one_answer_at_most()
     let mut config = shop.config.clone();
     config.port = port;
     let source = PostgresSource::new(&config).unwrap();
-    let slow = "SELECT i, pg_sleep(0.01)::text, repeat('x', 1000) FROM generate_series(1, 99) i -- slow";
+    let slow = "SELECT i, pg_sleep(0.01)::text, repeat('x', 1000) FROM generate_series(1, 2999) i -- slow";
     let mut messages = Vec::new();
     for how in ["wire", "server"] {
         let asked = sample(&source, slow, 30 * SECOND);
