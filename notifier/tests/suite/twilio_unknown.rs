@@ -8,7 +8,7 @@ use model::{Clock, ManualClock, Origin, SampleLog, Severity, Transition};
 use notifier::channel::{Channel, Found, Notification, Unanswered};
 use notifier::message::MessageKind;
 use notifier::view::{DeliveryState, DeliveryView};
-use notifier::{Language, Notifier, NotifierConfig, NotifierMetrics};
+use notifier::{Language, Notifier, NotifierConfig, NotifierError, NotifierMetrics};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -182,11 +182,15 @@ impl Running {
         config
     }
 
-    fn start(&self) -> (Arc<Notifier>, CancellationToken, tokio::task::JoinHandle<()>) {
+    fn open(&self) -> Result<Notifier, NotifierError> {
         let log = Arc::clone(&self.log) as Arc<dyn SampleLog>;
         let clock = Arc::new(self.clock.clone()) as Arc<dyn Clock>;
         let path = self.dir.path().join("notifier.db");
-        let notifier = Notifier::open(&path, self.config(), log, clock, NotifierMetrics::default()).unwrap();
+        Notifier::open(&path, self.config(), log, clock, NotifierMetrics::default())
+    }
+
+    fn start(&self) -> (Arc<Notifier>, CancellationToken, tokio::task::JoinHandle<()>) {
+        let notifier = self.open().unwrap();
         let (notifier, stop) = (Arc::new(notifier), CancellationToken::new());
         let task = tokio::spawn(Arc::clone(&notifier).run(stop.clone()));
         (notifier, stop, task)
@@ -265,6 +269,8 @@ async fn a_kill_between_the_request_and_its_answer_sends_nothing_twice() {
     // As `kill -9` leaves it: leased, and nobody to hear the answer.
     task.abort();
     drop(notifier);
+    // A thread of the aborted one may still be at work in the database.
+    wait_until(|| bench.open().is_ok()).await;
     bench.now(30);
     let (notifier, stop, task) = bench.start();
     let delivery = ended(&bench, &notifier).await;
