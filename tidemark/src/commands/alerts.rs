@@ -65,7 +65,7 @@ pub(crate) fn acknowledge(context: &Context, alert: &str, by: Option<&str>) -> R
     let by = by.map(str::to_owned).or_else(user).unwrap_or_default();
     let asked = AckRequest { by, via: "cli".to_owned() };
     let answer: AckAnswer = run::executor()?.block_on(async {
-        let client = Client::need(&folder, "alerts ack")?;
+        let client = Client::need(&folder, Role::Notifier, "alerts ack")?;
         Ok::<_, CommandError>(client.post(&format!("{ALERTS}/{alert}/ack"), &asked).await?)
     })?;
     context.print_one(&answer, |answer| match answer.result.as_str() {
