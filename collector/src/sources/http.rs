@@ -102,6 +102,7 @@ impl HttpSource {
             query.headers.values().map(|value| value.expose().to_owned()).collect();
         let place = Arc::new(self.server.place().await?);
         let wire = self.request(query, request.window).map_err(SourceError::permanent)?;
+        secrets.extend(self.parameters(wire.url(), request.window));
         let address = shown_address(wire.url());
         let body = self.fetch(wire, &mut secrets).await;
         let rows = match body {
@@ -113,6 +114,13 @@ impl HttpSource {
             Err(error) => Err(error),
         };
         rows.map_err(|error| web::told(error, &address, &secrets))
+    }
+
+    /// The parameters of an address, which may hold secrets; what they say of the window is none.
+    fn parameters(&self, url: &Url, window: Window) -> Vec<String> {
+        let of_window = template::values(window, self.zone);
+        let values = url.query_pairs().map(|(_, value)| value.into_owned());
+        values.filter(|value| !of_window.contains(value)).collect()
     }
 
     fn request(&self, query: &HttpQuery, window: Window) -> Result<Request, String> {
@@ -170,6 +178,9 @@ impl Source for HttpSource {
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 Err(SourceError::permanent(detail))
+            }
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
+                Err(SourceError::permanent(format!("{detail}: nothing is at the address of `url`")))
             }
             status if status.is_server_error() => Err(SourceError::transient(detail)),
             _ => Ok(ProbeReport { detail }),

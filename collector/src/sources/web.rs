@@ -106,5 +106,5 @@ pub(crate) fn shown_address(url: &Url) -> String {
 
 /// The error with the place in front and secrets taken out of what a server sent back.
 pub(crate) fn told(error: SourceError, place: &str, secrets: &[String]) -> SourceError {
-    SourceError { message: redact(format!("{place}: {}", error.message), secrets), ..error }
+    SourceError { message: format!("{place}: {}", redact(error.message, secrets)), ..error }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono_tz::Tz;
 use model::Window;
 
-use crate::params::{Form, Param, civil_text, valid_names};
+use crate::params::{Form, NAMES, Param, civil_text, valid_names};
 use crate::text::shown;
 
 /// Fills a template with a window; each value goes through `encode`.
@@ -26,6 +26,11 @@ pub(super) fn render<'v>(
 /// Checks a template.
 pub(super) fn check(template: &str) -> Result<(), String> {
     walk(template, &mut |_| ())
+}
+
+/// Everything a placeholder can stand for.
+pub(super) fn values(window: Window, zone: Tz) -> Vec<String> {
+    NAMES.into_iter().filter_map(Param::parse).map(|param| value(param, window, zone)).collect()
 }
 
 enum Part<'t> {

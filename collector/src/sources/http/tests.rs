@@ -321,8 +321,25 @@ async fn nobody_listening_is_unreachable() {
 }
 
 #[tokio::test]
+async fn parameters_that_a_server_echoes_are_not_shown() {
+    let asked = serde_json::json!({
+        "path": "stats?key=p4th/s3cret", "params": {"token": "p4r4m s3cret", "from": "{{ start }}"}
+    });
+    let echo = "wrong: /stats?key=p4th%2Fs3cret&token=p4r4m+s3cret&from=2023-11-14T22%3A13%3A00Z, that is p4r4m s3cret";
+    for (code, body) in
+        [(400, echo.to_owned()), (200, echo.to_owned()), (400, "x".repeat(190) + "p4r4m s3cret")]
+    {
+        let told = error(ResponseTemplate::new(code).set_body_string(body), asked.clone()).await;
+        assert!(!told.contains("s3cr") && !told.contains("p4r4m") && !told.contains("p4th"), "{told}");
+    }
+    let told = error(ResponseTemplate::new(400).set_body_string(echo), asked).await;
+    insta::assert_snapshot!(told, @"Error Permanent: /stats: HTTP 400 Bad Request: wrong: /stats?key=<secret>&token=<secret>&from=2023-11-14T22%3A13%3A00Z, that is <secret>");
+}
+
+#[tokio::test]
 async fn a_probe_tells_whether_we_are_let_in() {
-    for (code, good) in [(200, true), (404, true), (401, false), (403, false), (503, false)] {
+    let good = [200, 204, 400, 405, 429].map(|code| (code, true));
+    for (code, good) in good.into_iter().chain([401, 403, 404, 410, 500, 503].map(|code| (code, false))) {
         let server = answering(ResponseTemplate::new(code)).await;
         let report = HttpSource::new(&config(&server.uri())).unwrap().probe().await;
         assert_eq!(report.is_ok(), good, "{code}: {report:?}");
