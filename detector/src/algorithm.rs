@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use model::{Direction, MissedReason, Origin, Ratio, Verdict, Window};
 
+use crate::algorithms::Registered;
 use crate::civil::Grid;
 use crate::history::History;
 use crate::same_phase::SamePhase;
@@ -169,8 +170,13 @@ pub fn numbers<const N: usize>(pairs: [(&str, f64); N]) -> BTreeMap<Arc<str>, se
 
 /// An algorithm together with its state for one series.
 pub trait Algorithm: Send + Sync + std::fmt::Debug {
+    /// Its entry in the list of algorithms.
+    fn registered(&self) -> &'static Registered;
+
     /// Its registered name: what reasons and configuration call it.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.registered().name
+    }
 
     /// Judges from what was learned before. A miss is shown too; most abstain on it.
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding;

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use model::{Direction, Evidence, Reason, ReasonCode, Severity};
 
 use crate::algorithm::Finding;
-use crate::algorithms::{self, ALGORITHMS, baseline, cusum, grey, onestep, threshold};
+use crate::algorithms::{self, ALGORITHMS, Compares, Limit, Registered};
 use crate::settings::Settings;
 
 /// A finding with every number finite: what is not is left out, whatever an algorithm made of strange values.
@@ -34,7 +34,7 @@ const BELOW_LIMIT: f64 = 0.99;
 #[derive(Debug)]
 pub struct Found {
     /// The algorithm.
-    pub name: &'static str,
+    pub by: &'static Registered,
     /// What it found.
     pub finding: Finding,
 }
@@ -62,7 +62,7 @@ pub struct Evaluation {
     pub lower: Option<f64>,
     /// Upper end.
     pub upper: Option<f64>,
-    /// The grey forecast, admitted or not.
+    /// What the algorithm that forecasts expects, admitted or not.
     pub forecast: Option<f64>,
     /// `100 (value - expected) / |expected|`.
     pub deviation_pct: Option<f64>,
@@ -84,7 +84,7 @@ pub fn evaluate(
         let finding = &found[from].finding;
         (result.expected, result.lower, result.upper) = (finding.expected, finding.lower, finding.upper);
     }
-    result.forecast = found.iter().find(|f| f.name == grey::NAME).and_then(|f| f.finding.expected);
+    result.forecast = found.iter().find(|f| f.by.forecasts).and_then(|f| f.finding.expected);
     result.can_judge = found.iter().any(Found::admitted);
     let Some(value) = value else { return result };
     let widened = result.expected_from.and_then(|from| found[from].finding.value);
@@ -92,7 +92,7 @@ pub fn evaluate(
     result.value = Some(value);
     result.deviation_pct = result.expected.and_then(|expected| deviation_pct(value, expected));
     let news_from = news_from(settings, firing);
-    let accompanied = found.iter().any(|f| f.name == onestep::NAME && f.admitted());
+    let accompanied = found.iter().any(|f| f.by.compares == Compares::LastRows && f.admitted());
     let mut decided: Option<(usize, (bool, f64))> = None;
     for (i, each) in found.iter().enumerate().filter(|(_, f)| f.admitted()) {
         let held = held_back(each, value, &result, settings);
@@ -118,7 +118,7 @@ pub fn evaluate(
 
 /// A drift is what it is called only where no single value is outside: a sudden drop makes a large sum too.
 fn decides(each: &Found, score: f64) -> bool {
-    score >= 1.0 && each.name != cusum::NAME
+    score >= 1.0 && each.by.limit != Limit::Drift
 }
 
 /// The score from which a finding is news: the next severity while an alert fires, anything while none does.
@@ -135,10 +135,9 @@ fn news_from(settings: &Settings, firing: Option<Severity>) -> f64 {
 /// compares with the last rows judges too: its limit is not earned yet, or it would only repeat of every row of a long
 /// incident what the alert says already (a score of [`BELOW_LIMIT`] keeps the alert firing).
 fn unripe(each: &Found, news_from: f64) -> Option<&'static str> {
-    let compares = [baseline::NAME, grey::NAME, cusum::NAME].contains(&each.name);
-    match compares {
-        true if each.finding.score < news_from => Some("alert_holds"),
-        true if each.finding.extrapolated => Some("limit_not_earned"),
+    match each.by.compares {
+        Compares::UsualDay if each.finding.score < news_from => Some("alert_holds"),
+        Compares::UsualDay if each.finding.extrapolated => Some("limit_not_earned"),
         _ => None,
     }
 }
@@ -150,7 +149,7 @@ fn deviation_pct(value: f64, expected: f64) -> Option<f64> {
 
 /// The condition of the metric that forbids a finding to be outside.
 fn held_back(each: &Found, value: f64, result: &Evaluation, settings: &Settings) -> Option<&'static str> {
-    if each.name == threshold::NAME {
+    if each.by.limit == Limit::Written {
         return None;
     }
     if !algorithms::counts(settings.direction, each.finding.direction) {
@@ -174,13 +173,13 @@ impl Evaluation {
                 (true, true) => ReasonCode::Normal,
             };
         };
-        match (decided.name, decided.finding.direction) {
-            (threshold::NAME, Some(Direction::Below)) => ReasonCode::BelowThreshold,
-            (threshold::NAME, _) => ReasonCode::AboveThreshold,
-            (cusum::NAME, Some(Direction::Below)) => ReasonCode::DriftDown,
-            (cusum::NAME, _) => ReasonCode::DriftUp,
-            (_, Some(Direction::Below)) => ReasonCode::BelowBand,
-            (_, _) => ReasonCode::AboveBand,
+        match (decided.by.limit, decided.finding.direction) {
+            (Limit::Written, Some(Direction::Below)) => ReasonCode::BelowThreshold,
+            (Limit::Written, _) => ReasonCode::AboveThreshold,
+            (Limit::Drift, Some(Direction::Below)) => ReasonCode::DriftDown,
+            (Limit::Drift, _) => ReasonCode::DriftUp,
+            (Limit::Band, Some(Direction::Below)) => ReasonCode::BelowBand,
+            (Limit::Band, _) => ReasonCode::AboveBand,
         }
     }
 
@@ -190,8 +189,8 @@ impl Evaluation {
         Reason {
             version: 1,
             code: self.code(found, has_value),
-            decided_by: decided.map(|i| interned(found[i].name)),
-            expected_by: self.expected_from.map(|i| interned(found[i].name)),
+            decided_by: decided.map(|i| interned(found[i].by.name)),
+            expected_by: self.expected_from.map(|i| interned(found[i].by.name)),
             ..Reason::default()
         }
     }
@@ -200,14 +199,14 @@ impl Evaluation {
     pub fn reason(&self, found: Vec<Found>, has_value: bool) -> Reason {
         let mut reason = self.brief(&found, has_value);
         reason.notes.extend(self.held_back.iter().map(|note| (*note).to_owned()));
-        for Found { name, finding } in found {
+        for Found { by, finding } in found {
             for note in finding.notes {
                 if !reason.notes.contains(&note) {
                     reason.notes.push(note);
                 }
             }
             reason.evidence.push(Evidence {
-                algorithm: interned(name),
+                algorithm: interned(by.name),
                 admitted: finding.abstained.is_none(),
                 abstained: finding.abstained.map(Cow::into_owned),
                 score: algorithms::bounded(finding.score),

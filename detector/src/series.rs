@@ -258,7 +258,7 @@ impl SeriesJudge {
             .iter()
             .filter(|algorithm| !late || algorithm.judges_late())
             .map(|algorithm| Found {
-                name: algorithm.name(),
+                by: algorithm.registered(),
                 finding: evaluator::finite(algorithm.judge(&context, observation)),
             })
             .collect()

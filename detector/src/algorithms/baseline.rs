@@ -12,7 +12,7 @@ use model::Verdict;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::count_judges;
+use super::{Compares, Registered, count_judges};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
 use crate::limit::{Calibrated, LearnedLimit, Rule};
@@ -22,6 +22,10 @@ use crate::state;
 
 /// Its name.
 pub const NAME: &str = "baseline";
+
+/// Its place in the list.
+pub static REGISTERED: Registered =
+    Registered { shipped: true, compares: Compares::UsualDay, ..Registered::new(NAME, make) };
 const VERSION: u8 = 1;
 
 /// The algorithm with its learned limit.
@@ -31,7 +35,7 @@ pub struct Baseline {
 }
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(Baseline::default())
 }
 
@@ -77,8 +81,8 @@ fn explain(
 }
 
 impl Algorithm for Baseline {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {

@@ -13,7 +13,7 @@
 use model::{Direction, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::count_judges;
+use super::{Registered, count_judges};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
 use crate::limit::{LearnedLimit, Rule};
@@ -27,6 +27,9 @@ use nb::NegativeBinomial;
 
 /// Its name.
 pub const NAME: &str = "count";
+
+/// Its place in the list.
+pub static REGISTERED: Registered = Registered { shipped: true, ..Registered::new(NAME, make) };
 const VERSION: u8 = 1;
 
 /// A window is widened until so many are expected.
@@ -77,7 +80,7 @@ struct Predicted {
 }
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(Count::default())
 }
 
@@ -217,8 +220,8 @@ impl Dispersion {
 }
 
 impl Algorithm for Count {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {

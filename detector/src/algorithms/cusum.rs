@@ -12,7 +12,7 @@ use model::{Direction, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::baseline::z;
-use super::count_judges;
+use super::{Compares, Limit, Registered, count_judges};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::limit::{Calibrated, LearnedLimit, Rule};
 use crate::same_phase::FEWEST;
@@ -21,6 +21,14 @@ use crate::state;
 
 /// Its name.
 pub const NAME: &str = "cusum";
+
+/// Its place in the list.
+pub static REGISTERED: Registered = Registered {
+    shipped: true,
+    compares: Compares::UsualDay,
+    limit: Limit::Drift,
+    ..Registered::new(NAME, make)
+};
 const VERSION: u8 = 1;
 
 /// The reference value.
@@ -45,7 +53,7 @@ pub struct Cusum {
 }
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(Cusum::default())
 }
 
@@ -92,8 +100,8 @@ impl Cusum {
 }
 
 impl Algorithm for Cusum {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {

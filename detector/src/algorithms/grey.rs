@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use model::Verdict;
 use serde::{Deserialize, Serialize};
 
-use super::count_judges;
+use super::{Compares, Registered, count_judges};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::history::to_cell;
 use crate::limit::{Calibrated, LearnedLimit, Rule};
@@ -31,6 +31,14 @@ use gm11::{Gm11, Refusal};
 
 /// Its name.
 pub const NAME: &str = "grey";
+
+/// Its place in the list.
+pub static REGISTERED: Registered = Registered {
+    shipped: true,
+    compares: Compares::UsualDay,
+    forecasts: true,
+    ..Registered::new(NAME, make)
+};
 const VERSION: u8 = 1;
 
 /// How many windows are fitted.
@@ -97,7 +105,7 @@ impl Standing {
 }
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(Grey::default())
 }
 
@@ -225,8 +233,8 @@ fn remember(errors: &mut VecDeque<f32>, error: f64) {
 }
 
 impl Algorithm for Grey {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {

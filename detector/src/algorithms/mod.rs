@@ -15,30 +15,66 @@ pub mod grey;
 pub mod onestep;
 pub mod threshold;
 
-/// One entry of the list.
-#[derive(Clone, Copy, Debug)]
+/// An algorithm's entry in the list, and all that the evaluator knows of it.
+#[derive(Debug)]
 pub struct Registered {
     /// The name.
     pub name: &'static str,
-    /// Whether a metric that names no algorithms gets it.
-    pub shipped: bool,
     /// Makes one for a series of a metric with these settings.
     pub make: fn(&Settings) -> Box<dyn Algorithm>,
+    /// Whether a metric that names no algorithms gets it.
+    pub shipped: bool,
+    /// What kind of limit it holds values against.
+    pub limit: Limit,
+    /// What it compares a value with.
+    pub compares: Compares,
+    /// Whether what it expects is the verdict's `forecast` too.
+    pub forecasts: bool,
+}
+
+/// What kind of limit an algorithm holds values against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// A band around what it expects.
+    Band,
+    /// The sum of small deviations. It gives its name to a reason only where no single value is outside.
+    Drift,
+    /// A limit someone wrote down: the metric's `direction`, `min_deviation_pct` and `min_value` do not touch it.
+    Written,
+}
+
+/// What an algorithm compares a value with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compares {
+    /// A usual day. While one of the last rows judges too, it makes no row abnormal by itself before its limit is
+    /// earned, and none that the alert which fires tells already.
+    UsualDay,
+    /// The last rows.
+    LastRows,
+    /// Neither; it stands for itself.
+    Other,
+}
+
+impl Registered {
+    /// One with a band that nothing special is to be known of, for metrics that ask for it by name.
+    pub const fn new(name: &'static str, make: fn(&Settings) -> Box<dyn Algorithm>) -> Self {
+        Self { name, make, shipped: false, limit: Limit::Band, compares: Compares::Other, forecasts: false }
+    }
 }
 
 /// Every algorithm there is. The first admitted one that expects a value gives the verdict its expectation and band.
-pub const ALGORITHMS: &[Registered] = &[
-    Registered { name: count::NAME, shipped: true, make: count::make },
-    Registered { name: baseline::NAME, shipped: true, make: baseline::make },
-    Registered { name: onestep::NAME, shipped: true, make: onestep::make },
-    Registered { name: grey::NAME, shipped: true, make: grey::make },
-    Registered { name: cusum::NAME, shipped: true, make: cusum::make },
-    Registered { name: threshold::NAME, shipped: true, make: threshold::make },
+pub static ALGORITHMS: &[&Registered] = &[
+    &count::REGISTERED,
+    &baseline::REGISTERED,
+    &onestep::REGISTERED,
+    &grey::REGISTERED,
+    &cusum::REGISTERED,
+    &threshold::REGISTERED,
 ];
 
 /// The algorithms a series of a metric with these settings is judged by, in the order of [`ALGORITHMS`].
 pub fn for_settings(settings: &Settings) -> Vec<Box<dyn Algorithm>> {
-    let chosen = |entry: &&Registered| match settings.algorithms.as_slice() {
+    let chosen = |entry: &&&Registered| match settings.algorithms.as_slice() {
         [] => entry.shipped,
         names => names.iter().any(|name| name == entry.name),
     };
@@ -84,4 +120,21 @@ pub(crate) fn counts(setting: DirectionSetting, side: Option<Direction>) -> bool
 pub(crate) fn short(value: f32) -> serde_json::Value {
     let number = value.to_string().parse().unwrap_or(f64::from(value));
     serde_json::Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_makes_the_algorithm_it_names_and_one_of_a_kind_forecasts() {
+        let settings = Settings::shipped("orders");
+        for entry in ALGORITHMS {
+            assert!(std::ptr::eq((entry.make)(&settings).registered(), *entry), "{}", entry.name);
+            assert_eq!(ALGORITHMS.iter().filter(|other| other.name == entry.name).count(), 1);
+        }
+        assert_eq!(ALGORITHMS.iter().filter(|entry| entry.forecasts).count(), 1);
+        let names: Vec<_> = for_settings(&settings).iter().map(|one| one.name()).collect();
+        assert_eq!(names, ["count", "baseline", "onestep", "grey", "cusum", "threshold"]);
+    }
 }

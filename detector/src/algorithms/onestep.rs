@@ -20,12 +20,17 @@ use model::Verdict;
 use serde::{Deserialize, Serialize};
 
 use self::core::{Assessment, Core};
+use super::{Compares, Registered};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::settings::Settings;
 use crate::state;
 
 /// Its name.
 pub const NAME: &str = "onestep";
+
+/// Its place in the list.
+pub static REGISTERED: Registered =
+    Registered { shipped: true, compares: Compares::LastRows, ..Registered::new(NAME, make) };
 /// It abstains before so many rows.
 const LEAST_ROWS: u64 = 150;
 /// The interval is the median of this many steps where it is not declared.
@@ -43,7 +48,7 @@ pub struct OneStep {
 }
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(OneStep::default())
 }
 
@@ -80,8 +85,8 @@ impl OneStep {
 }
 
 impl Algorithm for OneStep {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {

@@ -8,24 +8,29 @@
 
 use model::{Direction, Verdict};
 
+use super::{Limit, Registered};
 use crate::algorithm::{Algorithm, Context, Finding, Observation, numbers};
 use crate::settings::Settings;
 
 /// Its name.
 pub const NAME: &str = "threshold";
 
+/// Its place in the list.
+pub static REGISTERED: Registered =
+    Registered { shipped: true, limit: Limit::Written, ..Registered::new(NAME, make) };
+
 /// The algorithm; it keeps nothing.
 #[derive(Debug)]
 pub struct FixedLimits;
 
 /// Makes one.
-pub fn make(_: &Settings) -> Box<dyn Algorithm> {
+fn make(_: &Settings) -> Box<dyn Algorithm> {
     Box::new(FixedLimits)
 }
 
 impl Algorithm for FixedLimits {
-    fn name(&self) -> &'static str {
-        NAME
+    fn registered(&self) -> &'static Registered {
+        &REGISTERED
     }
 
     fn judge(&self, context: &Context<'_>, observation: &Observation) -> Finding {
