@@ -98,7 +98,7 @@ impl Http {
 
     /// Sends a request; a success is handed on unread.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Trouble> {
-        let response = self.within(request.send()).await?.map_err(|e| Trouble::transient(causes(&e)))?;
+        let response = self.within(request.send()).await?.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -124,7 +124,7 @@ impl Http {
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|e| Trouble::transient(causes(&e)))?;
+            let chunk = chunk.map_err(broken)?;
             body.extend_from_slice(&chunk[..chunk.len().min(MAX_WORDS - body.len())]);
             if body.len() == MAX_WORDS {
                 break;
@@ -132,6 +132,11 @@ impl Http {
         }
         Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
     }
+}
+
+/// The connection failed; where is told elsewhere.
+fn broken(error: reqwest::Error) -> Trouble {
+    Trouble::transient(causes(&error.without_url()))
 }
 
 /// The future's value, unless the deadline in monotonic time comes first.

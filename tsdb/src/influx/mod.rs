@@ -23,6 +23,10 @@ mod v2;
 mod write;
 
 #[cfg(test)]
+mod fake_influx;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::Arc;
@@ -50,6 +54,9 @@ trait Server: Send + Sync {
     /// Asks InfluxQL; the answer is read in chunks by [`rows`].
     async fn query(&self, statements: &str) -> Result<Response, Trouble>;
 
+    /// Its address.
+    fn place(&self) -> String;
+
     /// Where it is, its version, and whether our database is there.
     async fn probe(&self) -> Result<String, Trouble>;
 }
@@ -57,6 +64,8 @@ trait Server: Send + Sync {
 /// An InfluxDB.
 pub(crate) struct InfluxStore {
     name: String,
+    /// Its address, for messages.
+    place: String,
     clock: Arc<dyn Clock>,
     server: Box<dyn Server>,
     /// How long one answer may take.
@@ -67,7 +76,8 @@ pub(crate) struct InfluxStore {
 
 impl InfluxStore {
     fn new(name: &str, clock: Arc<dyn Clock>, timeout: std::time::Duration, server: Box<dyn Server>) -> Self {
-        Self { name: name.to_owned(), clock, server, timeout, ready: AtomicBool::new(false) }
+        let place = server.place();
+        Self { name: name.to_owned(), place, clock, server, timeout, ready: AtomicBool::new(false) }
     }
 
     /// Makes database or bucket when nobody has looked yet. Who may write but not look still writes: a server that
@@ -84,7 +94,11 @@ impl InfluxStore {
     }
 
     fn error(&self, operation: &'static str, message: String) -> StoreError {
-        StoreError { replica: self.name.clone(), operation, message }
+        StoreError { replica: self.name.clone(), operation, message: self.at_its_place(&message) }
+    }
+
+    fn at_its_place(&self, message: &str) -> String {
+        format!("{}: {message}", self.place)
     }
 }
 

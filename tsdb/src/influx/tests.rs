@@ -10,6 +10,7 @@ use model::{
 };
 use serde_json::json;
 
+use super::fake_influx::{FakeInflux, Mood};
 use crate::stores::{Store, StoreConfig};
 use crate::{EmbeddedOptions, EmbeddedStore};
 
@@ -214,13 +215,13 @@ async fn a_wrong_token_is_told_without_it_and_tried_again_slowly() {
         told.push(error.to_string());
         told.push(store.probe().await.unwrap_err().to_string());
     }
-    let told = told.join("\n");
+    let told = told.join("\n").replace(&ONE.address(), "ONE").replace(&TWO.address(), "TWO");
     assert!(!told.contains("hush"), "{told}");
     insta::assert_snapshot!(told, @r"
-    store influxdb cannot take the batch now: HTTP 401: authorization failed
-    store influxdb cannot be reached: HTTP 401: authorization failed
-    store influxdb_v2 cannot take the batch now: HTTP 401: unauthorized access
-    store influxdb_v2 cannot be reached: HTTP 401: unauthorized access
+    store influxdb cannot take the batch now: http://ONE/: HTTP 401: authorization failed
+    store influxdb cannot be reached: http://ONE/: HTTP 401: authorization failed
+    store influxdb_v2 cannot take the batch now: http://TWO/: HTTP 401: unauthorized access
+    store influxdb_v2 cannot be reached: http://TWO/: HTTP 401: unauthorized access
     ");
 }
 
@@ -273,26 +274,13 @@ async fn a_server_that_is_killed_and_started_again_holds_what_it_acknowledged() 
     }
 }
 
-/// A server that answers writes with a status of the test's choice.
-async fn fake_influx(status: u16, body: &str) -> wiremock::MockServer {
-    use wiremock::matchers::{method, path_regex};
-    let fake = wiremock::MockServer::start().await;
-    let answer =
-        wiremock::ResponseTemplate::new(status).insert_header("Retry-After", "7").set_body_string(body);
-    wiremock::Mock::given(method("POST")).and(path_regex("/write$")).respond_with(answer).mount(&fake).await;
-    let missing = wiremock::ResponseTemplate::new(403).set_body_string("may only write");
-    wiremock::Mock::given(method("GET")).respond_with(missing.clone()).mount(&fake).await;
-    wiremock::Mock::given(path_regex("/query$")).respond_with(missing).mount(&fake).await;
-    fake
-}
-
 async fn pauses_asked(status: u16) -> Vec<Option<Duration>> {
     let mut asked = Vec::new();
-    let fake = fake_influx(status, "busy").await;
+    let fake = FakeInflux::start(Mood::Says(status, "busy", Some("7"))).await;
     for config in [
-        json!({"influxdb": {"url": fake.uri()}}),
-        json!({"influxdb_v2": {"url": fake.uri(), "token": "hush"}}),
-        json!({"influxdb_v2": {"url": fake.uri(), "token": "hush", "content_encoding": "gzip"}}),
+        json!({"influxdb": {"url": fake.url()}}),
+        json!({"influxdb_v2": {"url": fake.url(), "token": "hush"}}),
+        json!({"influxdb_v2": {"url": fake.url(), "token": "hush", "content_encoding": "gzip"}}),
     ] {
         let store = open(config).await;
         for _ in 0..2 {
@@ -317,8 +305,8 @@ async fn a_pause_a_busy_server_asks_for_is_honoured() {
 
 #[tokio::test]
 async fn a_body_too_large_is_halved_until_a_point_stands_alone() {
-    let fake = fake_influx(413, "too large").await;
-    let store = open(json!({"influxdb_v2": {"url": fake.uri(), "token": "hush"}})).await;
+    let fake = FakeInflux::start(Mood::Says(413, "too large", None)).await;
+    let store = open(json!({"influxdb_v2": {"url": fake.url(), "token": "hush"}})).await;
     let points: Vec<_> = (0..4).map(|n| sample("m", 1.0, n)).collect();
     let written = write(&*store, &points).await;
     assert_eq!((written.points, written.refused.len()), (0, 4));

@@ -184,6 +184,10 @@ impl Server for Influxdb {
         self.http.send(request.body(parameters(&[("q", statements)]))).await
     }
 
+    fn place(&self) -> String {
+        self.http.base.to_string()
+    }
+
     async fn probe(&self) -> Result<String, Trouble> {
         let ping = self.http.send(self.http.request(Method::GET, "/ping")).await?;
         let version = ping.headers().get("x-influxdb-version").and_then(|version| version.to_str().ok());

@@ -237,6 +237,10 @@ impl Server for InfluxdbV2 {
         self.http.send(request.body(parameters(&[("q", statements)]))).await
     }
 
+    fn place(&self) -> String {
+        self.http.base.to_string()
+    }
+
     async fn probe(&self) -> Result<String, Trouble> {
         let version = match &self.plain {
             Some(plain) => plain.version().await?,

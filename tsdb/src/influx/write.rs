@@ -59,6 +59,7 @@ impl InfluxStore {
                 Err(Trouble::TooLarge(_)) if part.len() > 1 => halve(part, &mut todo),
                 Err(Trouble::Refused(message) | Trouble::TooLarge(message)) => {
                     if part.len() > 1 && (requests >= MAX_REQUESTS || spent > MAX_TIME) {
+                        let message = self.at_its_place(&message);
                         return Err(WriteError::Permanent { replica: self.name.clone(), message });
                     }
                     settle(lines, part, &message, &mut todo, written);
@@ -74,7 +75,8 @@ impl InfluxStore {
             Trouble::Transient { retry_after, .. } => *retry_after,
             _ => Some(DENIED_PAUSE),
         };
-        WriteError::Transient { replica: self.name.clone(), message: trouble.into_message(), retry_after }
+        let message = self.at_its_place(&trouble.into_message());
+        WriteError::Transient { replica: self.name.clone(), message, retry_after }
     }
 }
 
