@@ -10,17 +10,13 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 
-use model::{
-    AlertTransition, Body, ManualClock, Positions, ReadLimit, SampleLog, SeriesKey, Tick, Timestamp, Topic,
-    Topics, Transition, Verdict,
-};
+use model::{SeriesKey, Transition};
 use notifier::view::AlertState;
-use queue::{Log, LogOptions};
 use rand::{RngExt, SeedableRng};
 use support::fake_smtp::FakeSmtp;
 use support::fake_webhook::FakeWebhook;
+use support::ledger::{Ledger, read_log};
 use support::{Running, level, ready_address, wait_for, write};
 
 /// Samplers, each with an alert that fires and resolves every twenty seconds.
@@ -32,50 +28,6 @@ fn configure(dir: &Path, smtp: &FakeSmtp, webhook: &FakeWebhook) {
         .collect();
     let text = format!("{}metrics:\n{metrics}{}", level::head(), level::receivers(smtp, webhook));
     write(dir, "tidemark.yaml", &text);
-}
-
-/// Everything the log holds.
-#[derive(Default)]
-struct Ledger {
-    ticks: Vec<Tick>,
-    verdicts: Vec<Verdict>,
-    transitions: Vec<AlertTransition>,
-}
-
-fn read_log(data: &Path) -> Ledger {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
-    let log = Log::open_read_only(LogOptions::new(data.join("log")), clock).unwrap();
-    let topics = Topics::of(&[Topic::Samples, Topic::Verdicts, Topic::Alerts]);
-    let (mut ledger, mut at) = (Ledger::default(), Positions::default());
-    loop {
-        let batch = log.read(&at, topics, ReadLimit::default()).unwrap();
-        if batch.next == at {
-            return ledger;
-        }
-        at = batch.next;
-        for entry in batch.entries {
-            match entry.body {
-                Body::Tick(tick) => ledger.ticks.push(tick),
-                Body::Verdicts(verdicts) => ledger.verdicts.extend(verdicts),
-                Body::Alert(transition) => ledger.transitions.push(*transition),
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Every due tick left exactly one entry: the windows of each sampler join without gap or overlap.
-fn assert_ticks_are_whole(ledger: &Ledger) {
-    let mut windows: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for tick in &ledger.ticks {
-        windows.entry(&tick.sampler).or_default().extend(tick.windows());
-    }
-    assert_eq!(windows.len() as i64, SAMPLERS);
-    for (sampler, windows) in windows {
-        for pair in windows.windows(2) {
-            assert_eq!(pair[0].end, pair[1].start, "{sampler}: {} then {}", pair[0], pair[1]);
-        }
-    }
 }
 
 /// Nothing was judged twice: the verdicts of a window are numbered from 0 without a gap. Everything sampled was judged,
@@ -175,7 +127,7 @@ fn promise_1_survives_kill_9_exactly_once_in_effect() {
     assert!(running.wait().success(), "{}", running.said());
 
     let ledger = read_log(&data);
-    assert_ticks_are_whole(&ledger);
+    assert_eq!(ledger.assert_ticks_are_whole(), SAMPLERS as usize);
     assert_judged_once(&ledger);
     assert_lives_are_whole(&ledger);
     assert_told(&ledger, &data, &webhook, &smtp);

@@ -1,8 +1,11 @@
 //! What black-box tests share: the real binary, fake providers with ledgers, and waiting for a state with a deadline.
 
+pub mod fake_api;
 pub mod fake_smtp;
 pub mod fake_twilio;
 pub mod fake_webhook;
+pub mod influx;
+pub mod ledger;
 pub mod level;
 
 use std::fs;
@@ -123,6 +126,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("what the process {} said:\n{}", self.pid(), self.said());
+        }
     }
 }
 

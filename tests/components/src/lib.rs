@@ -51,6 +51,11 @@ impl Component {
         self.details.get(key).unwrap_or_else(|| panic!("{} told no `{key}`, only {}", self.name, all()))
     }
 
+    /// Whether it said such a thing.
+    pub fn has_detail(&self, key: &str) -> bool {
+        self.details.contains_key(key)
+    }
+
     /// Its data folder.
     pub fn dir(&self) -> &Path {
         &self.dir
