@@ -2,27 +2,39 @@
 
 use std::sync::Arc;
 
+use model::{Clock, ReadSeries, ReplicaLedger};
 use notifier::Reader;
-use tsdb::{EmbeddedOptions, EmbeddedStore, StoreConfig};
+use queue::{LogDir, LogOptions};
+use tsdb::{ReadOptions, ReplicaMetrics, Replicas, Status};
 
 use super::CommandError;
 use crate::config::Config;
+use crate::runtime::clock::SystemClock;
 
-/// The first embedded store, for reading.
+/// The stores, for reading as one. Those that cannot be opened are left out with a warning.
 ///
 /// # Errors
-/// When there is none yet, or another process has it.
-pub(crate) fn store(config: &Config) -> Result<Arc<EmbeddedStore>, CommandError> {
-    let Some(StoreConfig::Embedded(embedded)) = config.file().storage.replicas.first() else {
-        return Err(CommandError::new("`storage.replicas` names no embedded store to read"));
-    };
-    let folder = config.data_dir().join("store").join(&embedded.name);
-    if !folder.exists() {
-        return Err(nothing_yet(config));
+/// When none can be opened: nothing is stored yet, or another process has it.
+pub(crate) async fn store(config: &Config) -> Result<Arc<dyn ReadSeries>, CommandError> {
+    let (clock, folder) = (Arc::new(SystemClock::new()) as Arc<dyn Clock>, config.data_dir());
+    let log = LogDir::open_read_only(LogOptions::new(folder.join("log")), Arc::clone(&clock)).ok();
+    let mut replicas = Replicas::new(Arc::clone(&clock), ReadOptions::default(), ReplicaMetrics::default());
+    let mut errors = Vec::new();
+    for replica in &config.file().storage.replicas {
+        let consumer = format!("replica/{}", replica.name());
+        let missed = log.as_ref().and_then(|log| log.missed(&consumer).ok().flatten());
+        match replica.open_read_only(&folder, Arc::clone(&clock)).await {
+            Ok(store) => replicas.push(replica.name(), store as _, Arc::new(Status::at_rest(missed))),
+            Err(error) => errors.push(error),
+        }
     }
-    let options = EmbeddedOptions { name: embedded.name.clone(), ..EmbeddedOptions::default() };
-    EmbeddedStore::open_read_only(&folder, options)
-        .map_err(|error| CommandError::because("cannot read the store", error))
+    if replicas.is_empty() {
+        let first = errors.into_iter().next();
+        let error = || CommandError::new("`storage.replicas` names no store to read");
+        return Err(first.map_or_else(error, |first| CommandError::because("cannot read the store", first)));
+    }
+    errors.iter().for_each(|error| tracing::warn!(%error, "store is passed over"));
+    Ok(Arc::new(replicas))
 }
 
 /// The notifier's database, for reading.

@@ -12,8 +12,8 @@ use super::size::ByteSize;
 pub(crate) struct StorageSection {
     /// The durable log that every number passes.
     pub(crate) log: LogSection,
-    /// The time-series stores; each gets every number. Default: one embedded store.
-    #[schemars(length(min = 1))]
+    /// The time-series stores, one to five; each gets every number. Default: one embedded store.
+    #[schemars(length(min = 1, max = 5))]
     pub(crate) replicas: Vec<StoreConfig>,
 }
 
