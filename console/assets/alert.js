@@ -2,6 +2,7 @@
 
 import { chart, redrawOnResize } from "./chart.js";
 import { poll } from "./page.js";
+import { drawShort } from "./rows.js";
 
 const page = document.getElementById("alert");
 const host = document.getElementById("chart");
@@ -33,6 +34,7 @@ function take(alert) {
   if (stamp !== null && stamp !== next) refresh().catch(() => { stamp = null; });
   stamp = next;
   shown = alert;
+  drawShort(alert.short, alert.now);
   draw();
 }
 

@@ -3,7 +3,7 @@
 import { bytes, el, labelChips, number, say, shortTime, span, stateBadge, svg, t, update } from "./format.js";
 import { redrawOnResize, spark, T } from "./chart.js";
 import { poll } from "./page.js";
-import { against, alertRow, messageKey, messageRow, valueWithUnit } from "./rows.js";
+import { against, alertRow, drawShort, messageKey, messageRow, valueWithUnit } from "./rows.js";
 
 const $ = (id) => document.getElementById(id);
 const KEPT_MS = 2.2 * 3600 * 1000;
@@ -24,6 +24,7 @@ function take(overview) {
   shown = overview;
   $("place").textContent = say(overview.title);
   document.title = title(overview);
+  drawShort(overview.short, overview.now);
   drawCards(overview);
   drawFilters(overview);
   drawAlerts(overview);

@@ -2,6 +2,17 @@
 
 import { deviation, el, labelChips, number, say, severityBadge, shortTime, span, stateBadge, svg, t, unitText } from "./format.js";
 
+/** Who answered, where no store that could be read has everything. */
+export function drawShort(short, now) {
+  const words = [];
+  if (short && short.until !== null) words.push(t("short_behind", { replica: short.replica, at: shortTime(short.until, now), span: span(now - short.until) }));
+  if (short?.incomplete) words.push(t("short_incomplete", { replica: short.replica }));
+  if (short && !words.length) words.push(t("short_catching_up", { replica: short.replica }));
+  const notice = document.getElementById("short");
+  notice.hidden = !words.length;
+  notice.textContent = words.join(" ");
+}
+
 /** One alert: severity, title, sentence, times; the whole row leads to its page. */
 export function alertRow(alert, now) {
   const end = alert.ended_at ?? now;

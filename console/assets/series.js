@@ -3,7 +3,7 @@
 import { deviation, el, number, shortTime, stateBadge, t, unitText, update } from "./format.js";
 import { chart, redrawOnResize } from "./chart.js";
 import { poll } from "./page.js";
-import { alertRow } from "./rows.js";
+import { alertRow, drawShort } from "./rows.js";
 
 const page = document.getElementById("series");
 const host = document.getElementById("chart");
@@ -18,6 +18,7 @@ function draw() {
 
 function take(detail) {
   shown = detail;
+  drawShort(detail.short, detail.now);
   const { card } = detail;
   update(document.getElementById("series-state"), stateBadge(card.state, card.severity));
   const withUnit = (value) => (value === null ? "–" : `${number(value, card.unit)} ${unitText(card.unit)}`.trim());

@@ -31,12 +31,26 @@ pub struct Moment {
     pub timezone: String,
 }
 
+/// Who answered, when no store that could be read has taken in all that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShortReach {
+    /// The replica.
+    pub replica: String,
+    /// Up to where it has everything; `None` when that is now, or not known.
+    #[serde(serialize_with = "millis_opt")]
+    pub until: Option<Timestamp>,
+    /// Whether it lacks a part of what is older.
+    pub incomplete: bool,
+}
+
 /// The state of everything, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
     /// When.
     #[serde(flatten)]
     pub moment: Moment,
+    /// Who answered, when no store that could be read has taken in everything.
+    pub short: Option<ShortReach>,
     /// Where this Tidemark is, if it has a name of its own to show beside ours; may be empty.
     pub title: Bilingual,
     /// A card for every series, in order of configuration.

@@ -331,6 +331,21 @@ pub(crate) const TEXTS: &[(&str, &str, &str)] = &[
     ("severity_p0", "P0: wake someone", "P0：立即叫人处理"),
     ("severity_p1", "P1: act today", "P1：当日处理"),
     ("severity_p2", "P2: know of it", "P2：知悉即可"),
+    (
+        "short_behind",
+        "Answered by replica {replica}, which reaches {at}: {span} behind.",
+        "由副本 {replica} 提供，数据截至 {at}，落后 {span}。",
+    ),
+    (
+        "short_catching_up",
+        "Answered by replica {replica}, which is catching up.",
+        "由副本 {replica} 提供，该副本仍在追赶。",
+    ),
+    (
+        "short_incomplete",
+        "Answered by replica {replica}, which lacks a part of what is older.",
+        "由副本 {replica} 提供，该副本较早的数据不完整。",
+    ),
     ("since", "since {at}", "自 {at}"),
     ("skip_to_content", "Skip to content", "跳到正文"),
     ("source", "Source", "数据源"),
@@ -421,7 +436,7 @@ mod tests {
         include_str!("reason.rs"),
     ];
     /// Families of keys, of which a part comes from elsewhere.
-    const FAMILIES: [&str; 13] = [
+    const FAMILIES: [&str; 14] = [
         "algorithm_",
         "about_",
         "abstained_",
@@ -434,6 +449,7 @@ mod tests {
         "severity_",
         "span_",
         "state_",
+        "store_",
         "transition_",
     ];
 

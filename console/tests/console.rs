@@ -151,7 +151,7 @@ async fn the_overview_has_everything_and_later_only_what_is_new() {
     let all = console.get("/api/v1/console/overview").await.json();
     let mut keys: Vec<&String> = all.as_object().unwrap().keys().collect();
     keys.sort();
-    insta::assert_snapshot!(keys.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(" "), @"after alerts health messages metrics now series_total speed story timezone title");
+    insta::assert_snapshot!(keys.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(" "), @"after alerts health messages metrics now series_total short speed story timezone title");
     assert_eq!(all["now"], NOW.as_millis());
     assert_eq!((all["series_total"].as_u64(), all["after"].is_null()), (Some(14), true));
     let points = |overview: &Value| overview["metrics"][0]["points"].as_array().unwrap().clone();

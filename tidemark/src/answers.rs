@@ -15,7 +15,7 @@ use notifier::{Language, NotifierError, Reader};
 
 use crate::api::{
     AckRow, AlertDetail, AlertList, AlertRow, DeliveryRow, MetricList, MetricRow, SeriesAnswer, SeriesOf,
-    SeriesPoints, TransitionRow,
+    SeriesPoints, ShortAnswer, TransitionRow,
 };
 
 /// How far back the last verdict of a series is looked for.
@@ -37,7 +37,7 @@ pub(crate) async fn metric_list(
         range: TimeRange { start: now - LOOK_BACK, end: now + Duration::from_secs(86_400) },
         last: 1,
     };
-    let read = store.read(&query).await?;
+    let (read, reach) = store.read_with_reach(&query).await?;
     let mut rows = Vec::new();
     for settings in metrics {
         let of_metric = read.iter().filter(|data| data.tags.get("metric") == Some(&settings.metric));
@@ -47,7 +47,7 @@ pub(crate) async fn metric_list(
             rows.push(metric_row(settings, &SeriesData::default()));
         }
     }
-    Ok(MetricList { metrics: rows })
+    Ok(MetricList { metrics: rows, short: ShortAnswer::of(reach, now) })
 }
 
 fn metric_row(settings: &Settings, data: &SeriesData) -> MetricRow {
@@ -193,7 +193,8 @@ fn delivery_row(view: &DeliveryView) -> DeliveryRow {
     }
 }
 
-/// Stored samples or verdicts of a metric; of verdicts the value and the state. `last` as in [`SeriesQuery`].
+/// Stored samples or verdicts of a metric; of verdicts the value and the state. `last` as in [`SeriesQuery`], `now` in
+/// domain time.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -203,14 +204,17 @@ pub(crate) async fn series(
     of: SeriesOf,
     range: TimeRange,
     last: usize,
+    now: Timestamp,
 ) -> Result<SeriesAnswer, StoreError> {
     let (measurement, fields) = match of {
         SeriesOf::Sample => (Measurement::Sample, Vec::new()),
         SeriesOf::Verdict => (Measurement::Verdict, vec!["value".into(), "state".into()]),
     };
     let matchers = vec![Matcher { tag: "metric".into(), value: metric.into() }];
-    let read = store.read(&SeriesQuery { measurement, matchers, fields, range, last }).await?;
-    Ok(SeriesAnswer { series: read.into_iter().map(SeriesPoints::from).collect(), now: None })
+    let query = SeriesQuery { measurement, matchers, fields, range, last };
+    let (read, reach) = store.read_with_reach(&query).await?;
+    let series = read.into_iter().map(SeriesPoints::from).collect();
+    Ok(SeriesAnswer { series, now: None, short: ShortAnswer::of(reach, now) })
 }
 
 /// Groups by metric name, for lookups of titles and units.

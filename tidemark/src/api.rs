@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{FieldValue, Labels, SeriesData, Timestamp};
+use model::{FieldValue, Labels, Reach, SeriesData, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Path of the metric list.
@@ -43,6 +43,50 @@ pub(crate) struct ErrorAnswer {
 pub(crate) struct MetricList {
     /// In order of metric and labels.
     pub(crate) metrics: Vec<MetricRow>,
+    /// Why the answer may not be the newest, when it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) short: Option<ShortAnswer>,
+}
+
+/// Who answered, when no replica that could be read has taken in all that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShortAnswer {
+    /// The replica.
+    pub(crate) replica: String,
+    /// Up to where it has everything; `None` when that is now, or not known.
+    #[serde(default, with = "optional_time")]
+    pub(crate) until: Option<Timestamp>,
+    /// How long before now that is, in seconds.
+    #[serde(default)]
+    pub(crate) behind_secs: Option<u64>,
+    /// Whether it lacks a part of what is older.
+    #[serde(default)]
+    pub(crate) incomplete: bool,
+}
+
+impl ShortAnswer {
+    /// What there is to say of a reach; `now` in domain time.
+    pub(crate) fn of(reach: Reach, now: Timestamp) -> Option<Self> {
+        let Reach::Short(short) = reach else { return None };
+        let until = short.until.filter(|until| *until < now);
+        let behind_secs = until.map(|until| now.since(until).as_secs());
+        Some(Self { replica: short.replica, until, behind_secs, incomplete: short.incomplete })
+    }
+
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        let lacks = if self.incomplete { "lacks a part of what is older" } else { "" };
+        let what = match (self.until, self.behind_secs) {
+            (Some(until), Some(secs)) => {
+                let behind = if secs < 60 { format!("{secs} s") } else { format!("{} min", secs / 60) };
+                let lacks = if self.incomplete { format!(", and {lacks}") } else { String::new() };
+                format!("reaches {until}; {behind} behind{lacks}")
+            }
+            _ if self.incomplete => lacks.to_owned(),
+            _ => "is catching up".to_owned(),
+        };
+        format!("answered by replica `{}`, which {what}", self.replica)
+    }
 }
 
 /// How a series stands.
@@ -224,6 +268,9 @@ pub(crate) struct SeriesAnswer {
     pub(crate) now: Option<Timestamp>,
     /// Its series, in order of labels.
     pub(crate) series: Vec<SeriesPoints>,
+    /// Why the answer may not be the newest, when it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) short: Option<ShortAnswer>,
 }
 
 /// One series' points.
@@ -354,5 +401,34 @@ mod optional_time {
     ) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|text| Timestamp::parse_rfc3339(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Shortfall;
+
+    #[test]
+    fn a_short_answer_says_who_answered_and_how_far_it_reaches() {
+        let now = Timestamp::from_secs(10_000);
+        let words = |until: Option<i64>, incomplete| {
+            let until = until.map(Timestamp::from_secs);
+            let short = Shortfall { replica: "b".into(), until, incomplete };
+            ShortAnswer::of(Reach::Short(short), now).map(|short| short.words()).unwrap_or_default()
+        };
+        let all = [
+            words(Some(9_800), false),
+            words(Some(9_990), true),
+            words(Some(20_000), true),
+            words(None, false),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @r"
+        answered by replica `b`, which reaches 1970-01-01T02:43:20Z; 3 min behind
+        answered by replica `b`, which reaches 1970-01-01T02:46:30Z; 10 s behind, and lacks a part of what is older
+        answered by replica `b`, which lacks a part of what is older
+        answered by replica `b`, which is catching up
+        ");
+        assert_eq!(ShortAnswer::of(Reach::Whole, now), None);
     }
 }

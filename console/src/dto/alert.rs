@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{Reason, ReasonCode, Severity, Timestamp, Transition};
 use serde::Serialize;
 
-use super::{Moment, Point, millis, millis_opt};
+use super::{Moment, Point, ShortReach, millis, millis_opt};
 use crate::i18n::Bilingual;
 
 /// Where an alert is in its life.
@@ -92,6 +92,8 @@ pub struct AlertDetail {
     /// When.
     #[serde(flatten)]
     pub moment: Moment,
+    /// Who answered with its points, when no store that could be read has taken in all of them.
+    pub short: Option<ShortReach>,
     /// Who owns the metric; may be empty.
     pub owner: String,
     /// Where to read what to do; may be empty.

@@ -6,7 +6,7 @@ use model::{Severity, Timestamp, VerdictState};
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 
-use super::{AlertRow, Moment, millis_opt};
+use super::{AlertRow, Moment, ShortReach, millis_opt};
 
 /// One window of one series, as judged.
 ///
@@ -106,6 +106,8 @@ pub struct SeriesDetail {
     /// When.
     #[serde(flatten)]
     pub moment: Moment,
+    /// Who answered, when no store that could be read has taken in all of the range.
+    pub short: Option<ShortReach>,
     /// Where to read what to do; may be empty.
     pub runbook_url: String,
     /// Source and sampler, for people; may be empty.

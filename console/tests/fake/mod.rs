@@ -354,6 +354,7 @@ impl Backend for FakeBackend {
         let now = moment.now;
         let empty = Overview {
             moment,
+            short: None,
             title: Bilingual::new("Example lending", "示例信贷"),
             metrics: Vec::new(),
             alerts: Vec::new(),
@@ -390,6 +391,7 @@ impl Backend for FakeBackend {
             }
             .into(),
             origin: "shop".into(),
+            short: None,
             alerts: alerts(moment.now).into_iter().filter(|alert| alert.series == metric.id()).collect(),
             moment,
         }))
@@ -422,6 +424,7 @@ impl Backend for FakeBackend {
             detail: detail.into(),
         };
         Ok(Some(AlertDetail {
+            short: None,
             moment,
             owner: "risk team".into(),
             runbook_url: "https://runbooks.example/orders".into(),

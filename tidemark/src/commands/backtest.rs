@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &BacktestArgs) -> Result<Exit, Comman
     let config = context.config()?;
     let settings = find(&config, &args.metric)?;
     let replay = run::executor()?.block_on(async {
-        let history = History::open(&config, &settings)?;
+        let history = History::open(&config, &settings).await?;
         let plan = history.plan(args.since, args.warm_up.map(Into::into)).await?;
         Replay::of(&config, &settings, &history, &plan).await
     })?;
@@ -60,6 +60,9 @@ impl Present for Replay {
     fn table(&self, output: Output) -> String {
         let mut out = format!("{} from {} to {} ({})\n", self.metric, self.from, self.to, self.to_is);
         out.push_str(&format!("warmed up by {} days of what is stored before\n", self.warm_up_days));
+        if let Some(short) = &self.short {
+            out.push_str(&format!("{}\n", short.words()));
+        }
         if self.alerts.is_empty() {
             out.push_str("\nno alert would have been sent\n");
         } else {

@@ -19,7 +19,7 @@ pub(crate) fn ls(context: &Context) -> Result<Exit, CommandError> {
             return client.get(METRICS, &[]).await;
         }
         let config = context.config()?;
-        let store = offline::store(&config)?;
+        let store = offline::store(&config).await?;
         let now = model::Clock::domain_now(&SystemClock::new());
         answers::metric_list(&*store, &config.judging(), now)
             .await
@@ -52,7 +52,10 @@ impl Present for MetricList {
                 Cell::new(row.at.map_or_else(String::new, |at| at.to_string())),
             ]);
         }
-        table.to_string()
+        match &self.short {
+            Some(short) => format!("{table}\n{}", short.words()),
+            None => table.to_string(),
+        }
     }
 }
 

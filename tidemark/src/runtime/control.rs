@@ -159,7 +159,7 @@ async fn series(State(parts): Shared, Query(asked): Query<SeriesRequest>) -> Res
     let now = parts.clock.domain_now();
     let end = asked.to.as_deref().map_or(Ok(now), |to| time("to", to))?;
     let range = TimeRange { start: time("from", &asked.from)?, end };
-    let read = answers::series(&**store, &asked.metric, asked.of, range, asked.last);
+    let read = answers::series(&**store, &asked.metric, asked.of, range, asked.last, now);
     let answer = SeriesAnswer { now: Some(now), ..read.await.map_err(broken)? };
     Ok(Json(answer).into_response())
 }

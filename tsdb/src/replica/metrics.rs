@@ -27,6 +27,7 @@ pub struct ReplicaMetrics {
     up: Family<Labels, Gauge>,
     repaired: Family<Labels, Counter>,
     repair_at: Family<Labels, Gauge<f64, AtomicU64>>,
+    reads: Family<Labels, Counter>,
     read_failures: Family<Labels, Counter>,
 }
 
@@ -102,12 +103,18 @@ impl ReplicaMetrics {
             "Unix time down to which what the store missed is copied; 0 while nothing is",
             metrics.repair_at.clone(),
         );
+        registry.register("reads", "Reads the store answered", metrics.reads.clone());
         registry.register(
             "read_failures",
             "Reads the store failed or did not answer in time",
             metrics.read_failures.clone(),
         );
         metrics
+    }
+
+    /// Counts a read that was answered.
+    pub(super) fn read(&self, replica: &str) {
+        self.reads.get_or_create(&Labels { replica: replica.to_owned() }).inc();
     }
 
     /// Counts a read that failed.

@@ -99,6 +99,11 @@ impl Replicas {
         self.members.iter().filter(move |member| member.name != name)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// The names and statuses of all, in order of the list.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, &Arc<Status>)> {
         self.members.iter().map(|member| (member.name.as_str(), &member.status))
@@ -118,6 +123,7 @@ impl Replicas {
                 let failing = member.is_failing(now);
                 let reach = Reverse(until.filter(|_| short));
                 let rank = Rank { failing, incomplete, short, reach };
+                let until = if short { until } else { Some(end) };
                 let shortfall = Shortfall { replica: member.name.clone(), until, incomplete };
                 let reach = if short || incomplete { Reach::Short(shortfall) } else { Reach::Whole };
                 (rank, member, reach)
@@ -145,6 +151,7 @@ impl Replicas {
             };
             match answer {
                 Ok(answer) => {
+                    self.metrics.read(&member.name);
                     self.answered(member);
                     return Ok((answer, reach.clone()));
                 }

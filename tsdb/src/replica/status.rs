@@ -78,6 +78,12 @@ pub struct Standing {
 }
 
 impl Status {
+    /// Of a replica that nobody feeds and that is read as it is; with what it missed.
+    pub fn at_rest(missed: Option<Missed>) -> Self {
+        let inner = Inner { started: true, missed, ..Inner::default() };
+        Self { inner: Mutex::new(inner), ..Self::default() }
+    }
+
     /// The positions up to which every point is visible to readers of the store.
     pub fn visible(&self) -> Positions {
         self.visible.borrow().clone()

@@ -6,7 +6,7 @@
 //! came late or was corrected is replayed as if it had come in time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use collector::{SamplerSpec, Timetable};
@@ -18,11 +18,12 @@ use model::{
 
 use super::CommandError;
 use crate::answers::{self, without_metric};
-use crate::api::{SERIES, SeriesAnswer, SeriesOf};
+use crate::api::{SERIES, SeriesAnswer, SeriesOf, ShortAnswer};
 use crate::cli::{Role, Since};
 use crate::client::Client;
 use crate::commands::offline;
 use crate::config::Config;
+use crate::runtime::clock::SystemClock;
 
 /// About so many rows are read at once.
 const ROWS_AT_ONCE: u32 = 400_000;
@@ -36,6 +37,8 @@ pub(super) struct History {
     from: Place,
     settings: Arc<Settings>,
     timetable: Timetable,
+    /// Why what was read may not be all there is.
+    short: Mutex<Option<ShortAnswer>>,
 }
 
 enum Place {
@@ -56,10 +59,10 @@ pub(super) struct Plan {
 
 impl History {
     /// The history of a metric on the configuration's data folder.
-    pub(super) fn open(config: &Config, settings: &Arc<Settings>) -> Result<Self, CommandError> {
+    pub(super) async fn open(config: &Config, settings: &Arc<Settings>) -> Result<Self, CommandError> {
         let from = match Client::find(&config.data_dir(), Role::Store)? {
             Some(client) => Place::Process(client),
-            None => Place::Store(offline::store(config)?),
+            None => Place::Store(offline::store(config).await?),
         };
         Self::of(config, settings, from)
     }
@@ -82,7 +85,12 @@ impl History {
         let spec = spec.ok_or_else(|| CommandError::new(format!("no sampler feeds `{metric}`")))?;
         let timetable = Timetable::new(&spec.schedule, spec.timezone)
             .map_err(|error| CommandError::because(format!("metric `{metric}` has no schedule"), error))?;
-        Ok(Self { from, settings: Arc::clone(settings), timetable })
+        Ok(Self { from, settings: Arc::clone(settings), timetable, short: Mutex::default() })
+    }
+
+    /// Why what was read so far may not be all there is, when it may not.
+    pub(super) fn short(&self) -> Option<ShortAnswer> {
+        self.short.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Finds what there is: the end first, then slices back to the beginning, or to `warm_up` before the time asked for.
@@ -175,6 +183,14 @@ impl History {
     }
 
     async fn read(&self, of: SeriesOf, range: TimeRange, last: usize) -> Result<SeriesAnswer, CommandError> {
+        let answer = self.ask(of, range, last).await?;
+        if answer.short.is_some() {
+            self.short.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&answer.short);
+        }
+        Ok(answer)
+    }
+
+    async fn ask(&self, of: SeriesOf, range: TimeRange, last: usize) -> Result<SeriesAnswer, CommandError> {
         let metric = &self.settings.metric;
         match &self.from {
             Place::Process(client) => {
@@ -187,9 +203,12 @@ impl History {
                 ];
                 client.get(SERIES, &query).await
             }
-            Place::Store(store) => answers::series(&**store, metric, of, range, last)
-                .await
-                .map_err(|error| CommandError::because("cannot read the store", error)),
+            Place::Store(store) => {
+                let now = model::Clock::domain_now(&SystemClock::new());
+                answers::series(&**store, metric, of, range, last, now)
+                    .await
+                    .map_err(|error| CommandError::because("cannot read the store", error))
+            }
         }
     }
 }

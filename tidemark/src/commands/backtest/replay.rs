@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::CommandError;
 use super::history::{History, Plan};
+use crate::api::ShortAnswer;
 use crate::config::Config;
 
 /// What a replay gave.
@@ -27,6 +28,9 @@ pub(super) struct Replay {
     pub(super) to: String,
     /// What that is: the time of the running process, or the end of what is stored.
     pub(super) to_is: &'static str,
+    /// Why what is stored may not all have been replayed, when it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) short: Option<ShortAnswer>,
     /// How many days before `from` it learned from.
     pub(super) warm_up_days: f64,
     /// Zone of the nights.
@@ -127,6 +131,7 @@ impl Replay {
             from: plan.asked.start.to_rfc3339(),
             to: plan.asked.end.to_rfc3339(),
             to_is: plan.end_is,
+            short: history.short(),
             warm_up_days: (warm_up * 10.0).round() / 10.0,
             timezone: zone.to_string(),
             at_night: alerts.iter().filter(|alert| alert.at_night).count(),

@@ -67,6 +67,7 @@ pub(super) fn detail(
     AlertDetail {
         row: row(&detail.alert),
         moment,
+        short: None,
         owner: told.info.owner.clone(),
         runbook_url: told.info.runbook_url.clone(),
         lower: told.lower,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use console::dto::{AlertDetail, AlertRow, MessageRow, Moment, Overview, SeriesDetail};
+use console::dto::{AlertDetail, AlertRow, MessageRow, Moment, Overview, SeriesDetail, ShortReach};
 use console::{Backend, BackendError, Bilingual};
 use model::{
-    AlertId, Matcher, Measurement, ReadSeries, SeriesData, SeriesKey, SeriesQuery, TimeRange, Timestamp,
+    AlertId, Matcher, Measurement, Reach, ReadSeries, SeriesData, SeriesKey, SeriesQuery, TimeRange,
+    Timestamp,
 };
 use notifier::Reader;
 use notifier::view::{AlertFilter, AlertState, ChannelHealth};
@@ -57,10 +58,17 @@ impl ConsoleBackend {
         &self,
         matchers: Vec<Matcher>,
         range: TimeRange,
-    ) -> Result<Vec<SeriesData>, BackendError> {
+    ) -> Result<(Vec<SeriesData>, Option<ShortReach>), BackendError> {
         let query =
             SeriesQuery { measurement: Measurement::Verdict, matchers, fields: Vec::new(), range, last: 0 };
-        self.store()?.read(&query).await.map_err(failed("series"))
+        let (read, reach) = self.store()?.read_with_reach(&query).await.map_err(failed("series"))?;
+        Ok((read, self.short(reach)))
+    }
+
+    fn short(&self, reach: Reach) -> Option<ShortReach> {
+        let Reach::Short(short) = reach else { return None };
+        let until = short.until.filter(|until| *until < self.parts.clock.domain_now());
+        Some(ShortReach { replica: short.replica, until, incomplete: short.incomplete })
     }
 
     /// Runs a reading of the notifier's database where blocking is allowed; nothing without a notifier.
@@ -127,15 +135,14 @@ impl Backend for ConsoleBackend {
         let parts = &self.parts;
         let (config, now) = (parts.config(), parts.clock.domain_now());
         let (settings, timing) = (config.judging(), cards::Timing::of(&config));
-        let mut read =
+        let (mut read, short) =
             self.verdicts(Vec::new(), TimeRange { start: now - CARD_SPAN, end: Timestamp::MAX }).await?;
         for metric in timing.slow(CARD_SPAN) {
             read.retain(|data| data.tags.get("metric") != Some(metric));
             let span = Duration::from_millis(timing.interval_ms(metric)) * SLOW_WINDOWS;
             let matcher = Matcher { tag: "metric".into(), value: metric.into() };
-            read.extend(
-                self.verdicts(vec![matcher], TimeRange { start: now - span, end: Timestamp::MAX }).await?,
-            );
+            let range = TimeRange { start: now - span, end: Timestamp::MAX };
+            read.extend(self.verdicts(vec![matcher], range).await?.0);
         }
         let mut alerts = self.alerts_in(AlertState::Firing, FIRING_LENGTH).await?;
         alerts.extend(self.alerts_in(AlertState::Resolved, LIST_LENGTH).await?);
@@ -143,6 +150,7 @@ impl Backend for ConsoleBackend {
         let messages = self.messages().await?;
         Ok(Overview {
             moment: self.moment(&config),
+            short,
             title: Bilingual::default(),
             metrics: cards::all(&settings, &read, &alerts, &timing),
             alerts,
@@ -154,7 +162,7 @@ impl Backend for ConsoleBackend {
     async fn series(&self, fingerprint: u64, range: TimeRange) -> Result<Option<SeriesDetail>, BackendError> {
         let Some(key) = self.series_of(fingerprint).await? else { return Ok(None) };
         let config = self.parts.config();
-        let read = self.verdicts(matchers_of(&key), range).await?;
+        let (read, short) = self.verdicts(matchers_of(&key), range).await?;
         let none = SeriesData { tags: key.labels.with([("metric", &*key.metric)]), ..SeriesData::default() };
         let data = read.iter().find(|data| key_of(&data.tags) == key).unwrap_or(&none);
         let filter = AlertFilter {
@@ -173,6 +181,7 @@ impl Backend for ConsoleBackend {
         Ok(Some(SeriesDetail {
             card,
             moment: self.moment(&config),
+            short,
             runbook_url: of_metric.get(&*key.metric).map_or_else(String::new, |s| s.info.runbook_url.clone()),
             origin: timing.origin(&key.metric),
             alerts: rows,
@@ -189,9 +198,10 @@ impl Backend for ConsoleBackend {
         let end = detail.alert.resolved_at.unwrap_or(now) + CARD_SPAN / 4;
         let range = TimeRange { start: detail.alert.starts_at - CARD_SPAN, end };
         // The reason is worth showing even when the store does not answer.
-        let read = self.verdicts(matchers_of(&key), range).await.unwrap_or_default();
+        let (read, short) = self.verdicts(matchers_of(&key), range).await.unwrap_or_default();
         let data = read.iter().find(|data| key_of(&data.tags) == key);
         let points = data.map(cards::points).unwrap_or_default();
-        Ok(Some(alerts::detail(&detail, points, self.moment(&config), timing.interval_ms(&key.metric))))
+        let detail = alerts::detail(&detail, points, self.moment(&config), timing.interval_ms(&key.metric));
+        Ok(Some(AlertDetail { short, ..detail }))
     }
 }
