@@ -17,10 +17,38 @@ const MAX_TIME: Duration = Duration::from_secs(15);
 /// Longest reason of one refused point, in characters.
 const MAX_REASON: usize = 300;
 
-/// A point and its line.
-struct Line<'p> {
-    point: &'p Point,
+/// Points and their lines, which lie one after the other in one text.
+#[derive(Default)]
+struct Lines<'p> {
+    points: Vec<&'p Point>,
     text: String,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+impl<'p> Lines<'p> {
+    /// Takes a point, unless it has no field.
+    fn push(&mut self, point: &'p Point) -> bool {
+        let encoded = line::encode(point, &mut self.text);
+        if encoded {
+            self.points.push(point);
+            self.ends.push(self.text.len());
+        }
+        encoded
+    }
+
+    fn line(&self, at: usize) -> &str {
+        let begin = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[begin..self.ends[at]]
+    }
+
+    /// A body of these lines.
+    fn body(&self, part: &[usize]) -> String {
+        if part.len() == self.points.len() {
+            return self.text.clone();
+        }
+        part.iter().map(|at| self.line(*at)).collect()
+    }
 }
 
 /// What became of some lines.
@@ -35,21 +63,20 @@ enum Judged {
 
 impl InfluxStore {
     /// Writes lines; makes database or bucket when they are missing, once.
-    async fn post(&self, lines: &[Line<'_>], part: &[usize]) -> Result<(), Trouble> {
-        let body = || part.iter().map(|at| lines[*at].text.as_str()).collect::<String>();
-        match self.server.write(body()).await {
+    async fn post(&self, lines: &Lines<'_>, part: &[usize]) -> Result<(), Trouble> {
+        match self.server.write(lines.body(part)).await {
             Err(Trouble::Missing(_)) => {
                 self.server.prepare().await?;
                 self.ready.store(true, Ordering::Release);
-                self.server.write(body()).await
+                self.server.write(lines.body(part)).await
             }
             done => done,
         }
     }
 
-    async fn write_lines(&self, lines: &[Line<'_>], written: &mut Written) -> Result<(), WriteError> {
+    async fn write_lines(&self, lines: &Lines<'_>, written: &mut Written) -> Result<(), WriteError> {
         let began = self.clock.monotonic_now();
-        let mut todo = vec![(0..lines.len()).collect::<Vec<_>>()];
+        let mut todo = vec![(0..lines.points.len()).collect::<Vec<_>>()];
         let mut requests = 0;
         while let Some(part) = todo.pop() {
             requests += 1;
@@ -87,13 +114,13 @@ fn halve(part: Vec<usize>, todo: &mut Vec<Vec<usize>>) {
 
 /// Counts what a refusal leaves no doubt about and puts the rest back to be written.
 fn settle(
-    lines: &[Line<'_>],
+    lines: &Lines<'_>,
     part: Vec<usize>,
     message: &str,
     todo: &mut Vec<Vec<usize>>,
     written: &mut Written,
 ) {
-    let refuse = |at: &usize| reason(lines[*at].point, message);
+    let refuse = |at: &usize| reason(lines.points[*at], message);
     match judge(lines, &part, message) {
         Judged::Stored(at_fault) => {
             written.points += part.len() - at_fault.len();
@@ -110,8 +137,8 @@ fn settle(
 }
 
 /// Reads a refusal. A partial write says how many points it left out; the others are stored then.
-fn judge(lines: &[Line<'_>], part: &[usize], message: &str) -> Judged {
-    let named = |at: &&usize| message.contains(&format!("unable to parse '{}'", lines[**at].text.trim_end()));
+fn judge(lines: &Lines<'_>, part: &[usize], message: &str) -> Judged {
+    let named = |at: &&usize| message.contains(&format!("unable to parse '{}'", lines.line(**at).trim_end()));
     let named: Vec<usize> = part.iter().filter(named).copied().collect();
     if !named.is_empty() {
         return Judged::Again(named);
@@ -122,12 +149,12 @@ fn judge(lines: &[Line<'_>], part: &[usize], message: &str) -> Judged {
     }
     if message.contains("beyond retention policy") {
         let mut oldest = part.to_vec();
-        oldest.sort_by_key(|at| lines[*at].point.time);
+        oldest.sort_by_key(|at| lines.points[*at].time);
         oldest.truncate(dropped);
         return Judged::Stored(oldest);
     }
     let conflicting: Vec<usize> =
-        part.iter().filter(|at| conflicts(lines[**at].point, message)).copied().collect();
+        part.iter().filter(|at| conflicts(lines.points[**at], message)).copied().collect();
     if conflicting.len() == dropped { Judged::Stored(conflicting) } else { Judged::Unclear }
 }
 
@@ -168,16 +195,13 @@ impl WriteSamples for InfluxStore {
 
     async fn fill(&self, points: &[Point]) -> Result<Written, WriteError> {
         let mut written = Written::default();
-        let mut lines = Vec::with_capacity(points.len());
+        let mut lines = Lines::default();
         for point in points {
-            let mut text = String::new();
-            if line::encode(point, &mut text) {
-                lines.push(Line { point, text });
-            } else {
+            if !lines.push(point) {
                 written.refused.push(reason(point, "it has no field"));
             }
         }
-        if lines.is_empty() {
+        if lines.points.is_empty() {
             return Ok(written);
         }
         self.ensure_ready().await.map_err(|trouble| self.transient(trouble))?;
