@@ -127,6 +127,40 @@ impl Outcome {
     }
 }
 
+/// Why a probe did not go well: a sentence that names the host and what went wrong; holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// Nobody answered.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Somebody answered, or nobody was asked for want of what we have ourselves: a message would not get through.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl ProbeError {
+    /// Its name in [`crate::view::ChannelTest::outcome`].
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Wrong(_) => "wrong",
+        }
+    }
+}
+
+/// Of a request that got no answer.
+impl From<Outcome> for ProbeError {
+    fn from(outcome: Outcome) -> Self {
+        let message = outcome.detail().to_owned();
+        match outcome {
+            Outcome::Permanent { .. } => Self::Wrong(message),
+            Outcome::Receipt(_) | Outcome::Transient { .. } | Outcome::Unknown { .. } => {
+                Self::Unreachable(message)
+            }
+        }
+    }
+}
+
 /// A way to reach people. May be slow, hang or lie: the outbox owns deadline, retry and order.
 #[async_trait]
 pub trait Channel: Send + Sync {
@@ -157,6 +191,6 @@ pub trait Channel: Send + Sync {
     /// Tries to reach the provider without sending anything; says what it found.
     ///
     /// # Errors
-    /// A sentence that names the host and what went wrong; holds no secret.
-    async fn probe(&self) -> Result<String, String>;
+    /// [`ProbeError`].
+    async fn probe(&self) -> Result<String, ProbeError>;
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::{Callback, Notification};
+use crate::channel::{Callback, Notification, ProbeError};
 use crate::channels::{self, ChannelConfig, within};
 use crate::engine::{Engine, on_disk};
 use crate::incident::{Now, key};
@@ -427,9 +427,9 @@ async fn probe_slots(slots: &[Slot], clock: &Arc<dyn Clock>) -> Vec<ChannelTest>
             ChannelTest {
                 channel: slot.name,
                 recipient: String::new(),
-                outcome: if result.is_ok() { "reachable" } else { "unreachable" }.to_owned(),
+                outcome: result.as_ref().map_or_else(ProbeError::as_str, |_| "reachable").to_owned(),
                 ok: result.is_ok(),
-                detail: result.unwrap_or_else(|what| what),
+                detail: result.unwrap_or_else(|what| what.to_string()),
                 millis: millis_since(&*clock, began),
             }
         });

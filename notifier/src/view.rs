@@ -289,7 +289,8 @@ pub struct ChannelTest {
     pub channel: String,
     /// The recipient.
     pub recipient: String,
-    /// `delivered`, `accepted`, `transient`, `permanent`, `unknown`; of a probe `reachable` or `unreachable`.
+    /// `delivered`, `accepted`, `transient`, `permanent`, `unknown`; of a probe `reachable`,
+    /// `wrong` or `unreachable`.
     pub outcome: String,
     /// Whether that is good.
     pub ok: bool,

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -67,6 +69,43 @@ fn check_exits_78_before_4_before_3() {
     assert_eq!((code(&["check"]), code(&["check", "--online"])), (Some(3), Some(4)));
     edit(&dir, "kind: count", "kind: cuont");
     assert_eq!((code(&["check"]), code(&["check", "--online"])), (Some(78), Some(78)));
+}
+
+/// The address of a server that says this to every request, as long as the test binary lives.
+fn always_answering(head: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => request.extend_from_slice(&buffer[..count]),
+                }
+            }
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    format!("http://{address}/hook")
+}
+
+#[test]
+fn a_receiver_that_answers_wrongly_is_3_and_one_that_is_not_there_4() {
+    let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let broken = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let urls = [always_answering(gone), always_answering(broken), "http://127.0.0.1:1/hook".to_owned()];
+    for (url, expected) in urls.iter().zip([3, 3, 4]) {
+        let dir = initialised();
+        let path = dir.path().join("tidemark.yaml");
+        let receivers = format!(
+            "receivers:\n  - name: ops\n    channels:\n      - webhook: {{url: '{url}', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}}\n\
+             route: {{receiver: ops}}\n"
+        );
+        fs::write(&path, fs::read_to_string(&path).unwrap() + &receivers).unwrap();
+        let check = tidemark(dir.path(), &["check", "--online"]);
+        assert_eq!(check.status.code(), Some(expected), "{url}: {}{}", out(&check), err(&check));
+    }
 }
 
 #[test]

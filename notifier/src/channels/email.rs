@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChannelType, one_line, read_secret, within};
 use crate::Language;
-use crate::channel::{Channel, Notification, Outcome, Receipt};
+use crate::channel::{Channel, Notification, Outcome, ProbeError, Receipt};
 use crate::route::below;
 use crate::validate::Problems;
 
@@ -177,6 +177,16 @@ enum Stopped {
     Login(lettre::transport::smtp::Error),
     /// Something before the network.
     Local(String),
+}
+
+impl Stopped {
+    /// Whether the server was there, or was not even asked.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Smtp(error) | Self::Login(error) => error.is_permanent() || error.is_transient(),
+            Self::Local(_) => true,
+        }
+    }
 }
 
 impl Email {
@@ -361,17 +371,24 @@ impl Channel for Email {
         }
     }
 
-    async fn probe(&self) -> Result<String, String> {
+    async fn probe(&self) -> Result<String, ProbeError> {
         let connecting = Box::pin(async {
             let mut connection = self.connect().await?;
             let name = connection.server_info().name().to_owned();
             within(&*self.clock, Duration::from_secs(1), connection.quit()).await;
-            Ok(name)
+            Ok::<_, Stopped>(name)
         });
         match within(&*self.clock, self.config.timeout.0, connecting).await {
             Some(Ok(name)) => Ok(format!("{name} answers")),
-            Some(Err(stopped)) => Err(self.outcome(stopped, false).detail().to_owned()),
-            None => Err(format!("{} did not answer within {}", self.config.host, self.config.timeout)),
+            Some(Err(stopped)) => {
+                let answered = stopped.is_answer();
+                let message = self.outcome(stopped, false).detail().to_owned();
+                Err(if answered { ProbeError::Wrong(message) } else { ProbeError::Unreachable(message) })
+            }
+            None => Err(ProbeError::Unreachable(format!(
+                "{} did not answer within {}",
+                self.config.host, self.config.timeout
+            ))),
         }
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ChannelType;
 use super::twilio::{self, Account, Noun, Twilio, Wanted};
-use crate::channel::{Callback, Channel, Found, Notification, Outcome, Unanswered};
+use crate::channel::{Callback, Channel, Found, Notification, Outcome, ProbeError, Unanswered};
 use crate::route::below;
 use crate::validate::Problems;
 
@@ -166,7 +166,7 @@ impl Channel for TwilioCall {
         self.twilio.signed(callback)
     }
 
-    async fn probe(&self) -> Result<String, String> {
+    async fn probe(&self) -> Result<String, ProbeError> {
         self.twilio.probe().await
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ChannelType;
 use super::twilio::{self, Account, Noun, Twilio, Wanted, segments};
-use crate::channel::{Callback, Channel, Found, Notification, Outcome, Unanswered};
+use crate::channel::{Callback, Channel, Found, Notification, Outcome, ProbeError, Unanswered};
 use crate::message::{Message, MessageKind, NoteStatus};
 use crate::route::below;
 use crate::validate::Problems;
@@ -236,7 +236,7 @@ impl Channel for TwilioSms {
         self.twilio.signed(callback)
     }
 
-    async fn probe(&self) -> Result<String, String> {
+    async fn probe(&self) -> Result<String, ProbeError> {
         self.twilio.probe().await
     }
 }

@@ -22,7 +22,7 @@ use sha2::Sha256;
 
 use super::http::{self, bounded_text, failure, retry_after};
 use super::{ChannelType, one_line, read_secret, within};
-use crate::channel::{Channel, Notification, Outcome, Receipt};
+use crate::channel::{Channel, Notification, Outcome, ProbeError, Receipt};
 use crate::message::body;
 use crate::route::below;
 use crate::validate::Problems;
@@ -266,19 +266,23 @@ impl Channel for Webhook {
     }
 
     /// Any HTTP answer shows that somebody is there; nothing is posted.
-    async fn probe(&self) -> Result<String, String> {
+    async fn probe(&self) -> Result<String, ProbeError> {
+        let late = || format!("{} did not answer within {}", self.config.host(), self.config.timeout);
         let asking = Box::pin(self.client.head(self.url.clone()).send());
         match within(&*self.clock, self.config.timeout.0, asking).await {
             // A receiver need not know HEAD (405, 501), nor let it in without a signature (401, 403).
             Some(Ok(response)) => match (self.config.host(), response.status().as_u16()) {
                 (host, status @ (404 | 410)) => {
-                    Err(format!("{host} answers ({status}): nothing is at the path of `url`"))
+                    let message = format!("{host} answers ({status}): nothing is at the path of `url`");
+                    Err(ProbeError::Wrong(message))
                 }
-                (host, status @ (500 | 502..)) => Err(format!("{host} answers ({status})")),
+                (host, status @ (500 | 502..)) => {
+                    Err(ProbeError::Wrong(format!("{host} answers ({status})")))
+                }
                 (host, status) => Ok(format!("{host} answers ({status})")),
             },
-            Some(Err(error)) => Err(failure(&self.config.host(), error).detail().to_owned()),
-            None => Err(format!("{} did not answer within {}", self.config.host(), self.config.timeout)),
+            Some(Err(error)) => Err(failure(&self.config.host(), error).into()),
+            None => Err(ProbeError::Unreachable(late())),
         }
     }
 }

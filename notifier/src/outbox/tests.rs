@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::channel::Receipt;
+use crate::channel::{ProbeError, Receipt};
 use crate::message::compose::{Draft, compose};
 use crate::message::{Message, MessageKind};
 use crate::plan::Plan;
@@ -44,7 +44,7 @@ impl Channel for FakeChannel {
         assert!(left.is_err(), "the fake channel panics as it was told");
         Outcome::Receipt(Receipt { delivered: true, ..Receipt::default() })
     }
-    async fn probe(&self) -> Result<String, String> {
+    async fn probe(&self) -> Result<String, ProbeError> {
         Ok(String::new())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{Clock, ManualClock};
 use notifier::Language;
-use notifier::channel::{Channel, Notification, Outcome};
+use notifier::channel::{Channel, Notification, Outcome, ProbeError};
 use notifier::channels::email::{Email, EmailConfig};
 use notifier::message::MessageKind;
 use notifier::message::compose::{Draft, compose};
@@ -132,7 +132,10 @@ async fn a_probe_sends_nothing() {
     let clock = ManualClock::new(at(0));
     assert_eq!(channel(server.port, &clock, true).probe().await.as_deref(), Ok("fake answers"));
     server.set(Mood::RefusesLogin);
-    assert!(channel(server.port, &clock, true).probe().await.unwrap_err().contains("refused the login"));
+    let said = channel(server.port, &clock, true).probe().await.unwrap_err();
+    assert!(matches!(&said, ProbeError::Wrong(said) if said.contains("refused the login")), "{said:?}");
+    let nobody = channel(1, &clock, true).probe().await;
+    assert!(matches!(nobody, Err(ProbeError::Unreachable(_))), "{nobody:?}");
     assert!(server.ledger().is_empty());
 }
 

@@ -317,7 +317,7 @@ async fn a_probe_reads_the_account_and_sends_nothing() {
     assert!(said.ends_with("answers, the account is active"), "{said}");
     let mut wrong = call_config(&fake.url());
     wrong["auth_token"] = json!("hunter2");
-    let said = call(wrong, &clock()).probe().await.unwrap_err();
+    let said = call(wrong, &clock()).probe().await.unwrap_err().to_string();
     assert!(said.ends_with("answered 401 20003 Authenticate"), "{said}");
     assert!(fake.taken().is_empty());
 }

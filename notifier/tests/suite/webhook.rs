@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use model::{Clock, ManualClock};
 use notifier::Language;
-use notifier::channel::{Channel, Notification, Outcome};
+use notifier::channel::{Channel, Notification, Outcome, ProbeError};
 use notifier::channels::webhook::Webhook;
 use notifier::message::MessageKind;
 use notifier::message::compose::{Draft, compose};
@@ -144,13 +144,17 @@ async fn nobody_there_is_transient_and_silence_is_unknown() {
 async fn a_probe_posts_nothing() {
     let server = MockServer::start().await;
     let probe = async || channel(&server.uri(), &ManualClock::new(at(2))).probe().await;
-    let said = probe().await.unwrap_err();
+    let said = probe().await.unwrap_err().to_string();
     assert!(said.ends_with("answers (404): nothing is at the path of `url`"), "{said}");
     for (status, good) in [(200, true), (401, true), (405, true), (501, true), (410, false), (503, false)] {
         server.reset().await;
         Mock::given(method("HEAD")).respond_with(ResponseTemplate::new(status)).mount(&server).await;
-        assert_eq!(probe().await.is_ok(), good, "{status}");
+        let probed = probe().await;
+        assert_eq!(probed.is_ok(), good, "{status}");
+        assert!(good || matches!(probed, Err(ProbeError::Wrong(_))), "{status}: it answered");
     }
+    let nobody = channel("http://127.0.0.1:1", &ManualClock::new(at(2))).probe().await;
+    assert!(matches!(nobody, Err(ProbeError::Unreachable(_))), "{nobody:?}");
     let requests = server.received_requests().await.unwrap();
     assert!(requests.iter().all(|request| request.method.as_str() == "HEAD"));
 }

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::outcome::Answer;
 use super::{Account, masked, signature};
-use crate::channel::{Callback, Notification, Outcome};
+use crate::channel::{Callback, Notification, Outcome, ProbeError};
 use crate::channels::http::{self, bounded_text, failure, retry_after};
 use crate::channels::{one_line, within};
 
@@ -130,8 +130,8 @@ impl Twilio {
     /// Reads the account: the login is tried and nothing is sent.
     ///
     /// # Errors
-    /// What went wrong.
-    pub(in crate::channels) async fn probe(&self) -> Result<String, String> {
+    /// [`ProbeError`].
+    pub(in crate::channels) async fn probe(&self) -> Result<String, ProbeError> {
         let asking = Box::pin(self.ask(Method::GET, self.address(".json"), None));
         match within(&*self.clock, self.timeout(), asking).await {
             Some(Ok((answer, _))) if answer.status == 200 => {
@@ -139,12 +139,15 @@ impl Twilio {
                 if status == "active" {
                     Ok(format!("{} answers, the account is active", self.host))
                 } else {
-                    Err(format!("{} answers, but the account is {status}", self.host))
+                    let message = format!("{} answers, but the account is {status}", self.host);
+                    Err(ProbeError::Wrong(message))
                 }
             }
-            Some(Ok((answer, _))) => Err(format!("{} answered {}", self.host, answer.summary())),
-            Some(Err(outcome)) => Err(outcome.detail().to_owned()),
-            None => Err(self.late()),
+            Some(Ok((answer, _))) => {
+                Err(ProbeError::Wrong(format!("{} answered {}", self.host, answer.summary())))
+            }
+            Some(Err(outcome)) => Err(outcome.into()),
+            None => Err(ProbeError::Unreachable(self.late())),
         }
     }
 }
