@@ -9,6 +9,8 @@ mod durability;
 #[cfg(test)]
 mod email;
 #[cfg(test)]
+#[expect(dead_code, unreachable_pub, reason = "black-box tests use the same file")]
+#[path = "../../../tests/support/fake_smtp.rs"]
 mod fake_smtp;
 #[cfg(test)]
 #[expect(dead_code, unreachable_pub, reason = "black-box tests use the same file")]

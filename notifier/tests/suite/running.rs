@@ -68,17 +68,28 @@ impl Running {
         self.log.append(vec![entry]).await.unwrap();
     }
 
-    /// Lets time pass until the condition holds.
+    /// Lets time pass until the condition holds, in steps so small that an attempt under way, whose answer takes real
+    /// time, has many of them before its deadline.
     async fn until(&self, what: &str, holds: impl Fn(&Notifier) -> bool) {
         let waiting = async {
             while !holds(&self.notifier) {
-                // Slow enough that an attempt on a busy machine ends before its deadline has passed.
+                let _ = tokio::time::timeout(Duration::from_millis(50), self.attempts_end()).await;
                 self.clock.advance(Duration::from_millis(200));
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::task::yield_now().await;
             }
         };
         let patience = Duration::from_secs(180);
         assert!(tokio::time::timeout(patience, waiting).await.is_ok(), "waited in vain: {what}");
+    }
+
+    async fn attempts_end(&self) {
+        let under_way = || {
+            let deliveries = self.notifier.reader().deliveries(100).unwrap();
+            deliveries.iter().any(|delivery| delivery.state == DeliveryState::Leased)
+        };
+        while under_way() {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn delivered(notifier: &Notifier, count: usize) -> bool {
@@ -101,7 +112,7 @@ async fn hook() -> MockServer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alert_reaches_every_channel_and_so_does_its_end() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Good).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start());
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(at(0));
     let log = Arc::new(MemoryLog::new("detector"));
@@ -123,14 +134,14 @@ async fn an_alert_reaches_every_channel_and_so_does_its_end() {
     assert!(requests.iter().all(is_signed));
     let mails = smtp.ledger();
     assert_eq!(mails.len(), 4);
-    assert_eq!(mails.iter().filter(|mail| mail.text.contains("In-Reply-To: <msg_")).count(), 2);
+    assert_eq!(mails.iter().filter(|mail| mail.text().contains("In-Reply-To: <msg_")).count(), 2);
     assert_eq!(running.notifier.reader().unaccounted().unwrap(), []);
     assert!(running.log.committed("notifier").unwrap().covers(&running.log.end()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_that_hangs_holds_back_nobody_else_and_is_tried_again() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::HangsAfterData).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start_in(Mood::HangsAfterData));
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(at(0));
     let log = Arc::new(MemoryLog::new("detector"));
@@ -153,7 +164,7 @@ async fn a_channel_that_hangs_holds_back_nobody_else_and_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_delivered_at_the_end_waits_for_the_next_start() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Closes).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start_in(Mood::Closes));
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(at(0));
     let log = Arc::new(MemoryLog::new("detector"));
@@ -177,7 +188,7 @@ async fn what_is_not_delivered_at_the_end_waits_for_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_can_be_tried_and_probed() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Good).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start());
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(MemoryLog::new("detector"));
     let running =
@@ -201,7 +212,7 @@ async fn a_receiver_can_be_tried_and_probed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_configuration_never_replaces_a_good_one() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Good).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start());
     let other = hook().await;
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(MemoryLog::new("detector"));
@@ -222,7 +233,7 @@ async fn a_bad_configuration_never_replaces_a_good_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_alerts_wait_until_what_writes_them_has_caught_up() {
-    let (server, smtp) = (hook().await, FakeSmtp::start(Mood::Good).await);
+    let (server, smtp) = (hook().await, FakeSmtp::start());
     let folder = tempfile::tempdir().unwrap();
     let log = Arc::new(MemoryLog::new("detector"));
     let clock = ManualClock::new(at(20_000));
