@@ -1,9 +1,9 @@
 //! Numbers and times as people write them; the same rules as `assets/format.js`.
 
 use chrono_tz::Tz;
-use model::Timestamp;
+use model::{Language, Timestamp};
 
-use crate::i18n::Language;
+use crate::i18n::Speaks;
 
 /// What stands where there is no number.
 pub(crate) const NONE: &str = "–";

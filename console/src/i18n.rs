@@ -2,52 +2,25 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_LANGUAGE, COOKIE};
-use serde::{Deserialize, Serialize};
+use model::Language;
+use serde::Serialize;
 
 use crate::texts::TEXTS;
 
 /// Name of the cookie that remembers a visitor's choice.
 pub(crate) const COOKIE_NAME: &str = "tidemark_lang";
 
-/// A language the console speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Language {
-    /// English.
-    #[default]
-    En,
-    /// Chinese, simplified.
-    Zh,
+/// What the console knows of a language.
+pub(crate) trait Speaks: Sized {
+    /// The text of a key; the key itself when there is none, which the tests forbid.
+    fn text(self, key: &str) -> &str;
+
+    /// What the visitor gets: the address's `lang`, else the cookie, else the browser's wish, else `default`.
+    fn negotiate(query: Option<&str>, headers: &HeaderMap, default: Self) -> Self;
 }
 
-impl Language {
-    /// Both, in the order the switch shows them.
-    pub const ALL: [Self; 2] = [Self::En, Self::Zh];
-
-    /// The primary subtag: `en` or `zh`.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Zh => "zh",
-        }
-    }
-
-    /// The whole tag for `<html lang>`, which also picks the right glyphs.
-    pub const fn tag(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Zh => "zh-CN",
-        }
-    }
-
-    /// From a tag such as `zh-Hant-TW`; `None` for a language we do not speak.
-    pub fn from_tag(tag: &str) -> Option<Self> {
-        let primary = tag.split(['-', '_']).next().unwrap_or_default();
-        Self::ALL.into_iter().find(|language| language.code().eq_ignore_ascii_case(primary))
-    }
-
-    /// The text of a key; the key itself when there is none, which the tests forbid.
-    pub(crate) fn text(self, key: &str) -> &str {
+impl Speaks for Language {
+    fn text(self, key: &str) -> &str {
         let found = TEXTS.binary_search_by(|(have, ..)| have.cmp(&key)).ok().map(|at| TEXTS[at]);
         match (self, found) {
             (Self::En, Some((_, en, _))) => en,
@@ -56,8 +29,7 @@ impl Language {
         }
     }
 
-    /// What the visitor gets: the address's `lang`, else the cookie, else the browser's wish, else `default`.
-    pub(crate) fn negotiate(query: Option<&str>, headers: &HeaderMap, default: Self) -> Self {
+    fn negotiate(query: Option<&str>, headers: &HeaderMap, default: Self) -> Self {
         query
             .and_then(Self::from_tag)
             .or_else(|| from_cookie(headers))

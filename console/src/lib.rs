@@ -26,7 +26,8 @@ use axum::Router;
 use model::Clock;
 
 pub use backend::{Backend, BackendError};
-pub use i18n::{Bilingual, Language};
+pub use i18n::Bilingual;
+pub use model::Language;
 pub use showcase::{Anomaly, AnomalyPhase, InboxMessage, Showcase, Story};
 
 /// What the console is told once, at start.

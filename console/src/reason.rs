@@ -3,12 +3,12 @@
 //! Nothing is computed here: names of algorithms, numbers and notes (the detector documents them) become words, and a
 //! name that has none yet is shown as it is.
 
-use model::{Direction, Evidence, Reason, ReasonCode};
+use model::{Direction, Evidence, Language, Reason, ReasonCode};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::format;
-use crate::i18n::Language;
+use crate::i18n::Speaks;
 
 /// A reason, ready for the page.
 #[derive(Debug, Serialize)]

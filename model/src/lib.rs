@@ -12,6 +12,7 @@ mod causes;
 mod clock;
 mod duration;
 mod labels;
+mod language;
 mod log;
 mod pipeline;
 mod problem;
@@ -27,6 +28,7 @@ pub use causes::causes;
 pub use clock::{Clock, ManualClock, Monotonic, Sleep};
 pub use duration::{HumanDuration, ParseDurationError};
 pub use labels::{InvalidName, Labels, RESERVED_LABELS, SeriesKey, check_label_name, check_metric_name};
+pub use language::Language;
 pub use log::{
     AppendError, Appended, Body, Entry, LabelMark, LogStats, Missed, NewEntry, Position, Positions,
     ProducerState, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use model::HumanDuration;
+use model::{HumanDuration, Language};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,30 +49,6 @@ pub struct RateLimitConfig {
 impl Default for RateLimitConfig {
     fn default() -> Self {
         Self { messages: 30, per: HumanDuration::from_secs(600) }
-    }
-}
-
-/// Language of what people read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Language {
-    /// English.
-    #[default]
-    En,
-    /// Chinese.
-    Zh,
-}
-
-impl Language {
-    /// Every language.
-    pub const ALL: [Self; 2] = [Self::En, Self::Zh];
-
-    /// Its tag: `en` or `zh`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::Zh => "zh",
-        }
     }
 }
 

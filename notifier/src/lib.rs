@@ -30,9 +30,10 @@ mod tally;
 mod validate;
 pub mod view;
 
-pub use config::{Language, NotifierConfig};
+pub use config::NotifierConfig;
 pub use error::NotifierError;
 pub use metrics::{DeliveryLabels, NotifierMetrics, ReasonLabels, StateLabels};
+pub use model::Language;
 pub use notifier::{Notifier, open_read_only, probe, test_receiver};
 pub use store::Reader;
 pub use validate::{Problem, validate};

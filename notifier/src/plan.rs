@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use model::{Labels, Severity};
 
+use crate::Language;
 use crate::channels;
-use crate::config::{Language, NotifierConfig, RateLimitConfig, ReceiverConfig, RouteConfig};
+use crate::config::{NotifierConfig, RateLimitConfig, ReceiverConfig, RouteConfig};
 use crate::route::{Route, Routes};
 use crate::stages::inhibit::InhibitRule;
 use crate::validate::{Problem, Problems, check_receivers, compile_intervals};

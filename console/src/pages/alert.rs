@@ -1,13 +1,13 @@
 //! The page of one alert: what happened, why it was judged so, and who was told.
 
 use chrono_tz::Tz;
-use model::{Timestamp, Transition};
+use model::{Language, Timestamp, Transition};
 use serde::Serialize;
 
 use super::layout::{Fact, chips};
 use crate::dto::{AckRow, AlertDetail, AlertStatus, DeliveryRow, MessageKind, MessageStatus, TransitionRow};
 use crate::format;
-use crate::i18n::Language;
+use crate::i18n::Speaks;
 use crate::reason::{self, ReasonView};
 
 /// An alert, ready for the page.

@@ -11,11 +11,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
+use model::Language;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Shared;
 use crate::backend::BackendError;
-use crate::i18n::{COOKIE_NAME, Language};
+use crate::i18n::{COOKIE_NAME, Speaks};
 use crate::texts::TEXTS;
 
 /// Every template; `.html` names are escaped by the engine.
@@ -124,7 +125,7 @@ impl Visit {
         })?;
         let texts = texts(self.language);
         let frame = context! {
-            lang => self.language.code(),
+            lang => self.language.as_str(),
             lang_tag => self.language.tag(),
             languages => Serde(Language::ALL.map(|language| self.choosable(language))),
             texts => texts.clone(),
@@ -140,7 +141,7 @@ impl Visit {
                 Language::Zh => "中文",
             },
             tag: language.tag(),
-            href: format!("{}?lang={}", self.path, language.code()),
+            href: format!("{}?lang={}", self.path, language.as_str()),
             current: language == self.language,
         }
     }
@@ -150,7 +151,7 @@ impl Visit {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(VARY, HeaderValue::from_static("Cookie, Accept-Language"));
         let cookie =
-            format!("{COOKIE_NAME}={}; Path=/; Max-Age=31536000; SameSite=Lax", self.language.code());
+            format!("{COOKIE_NAME}={}; Path=/; Max-Age=31536000; SameSite=Lax", self.language.as_str());
         if self.chosen
             && let Ok(cookie) = HeaderValue::from_str(&cookie)
         {

@@ -6,13 +6,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use minijinja::context;
 use minijinja::value::Serde;
+use model::Language;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Fact, Visit, chips};
 use crate::api::{Shared, Span};
 use crate::dto::SeriesDetail;
 use crate::format;
-use crate::i18n::Language;
+use crate::i18n::Speaks;
 
 #[derive(Deserialize)]
 pub(super) struct Ask {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use collector::SourceConfig;
 use detector::settings::CalendarConfig;
-use model::HumanDuration;
-use notifier::config::{InhibitRuleConfig, Language, ReceiverConfig, RouteConfig, TimeIntervalConfig};
+use model::{HumanDuration, Language};
+use notifier::config::{InhibitRuleConfig, ReceiverConfig, RouteConfig, TimeIntervalConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

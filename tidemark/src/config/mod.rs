@@ -37,7 +37,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use collector::{SamplerSpec, SourceConfig};
 use detector::settings::{CalendarConfig, Settings};
-use notifier::config::{Language, NotifierConfig, ReceiverConfig, RouteConfig};
+use model::Language;
+use notifier::config::{NotifierConfig, ReceiverConfig, RouteConfig};
 
 pub(crate) use file::ConfigFile;
 pub(crate) use finding::{Findings, Level};

@@ -57,19 +57,11 @@ pub(super) fn app(
 }
 
 fn pages(parts: &Arc<Parts>, showcase: Option<Arc<dyn console::Showcase>>) -> Router {
-    let language = console_language(parts.config().language());
-    let mut options = console::Options::new(Arc::clone(&parts.clock), language);
+    let mut options = console::Options::new(Arc::clone(&parts.clock), parts.config().language());
     if let Some(showcase) = showcase {
         options = options.with_showcase(showcase);
     }
     console::router(Arc::new(ConsoleBackend::new(Arc::clone(parts))), options)
-}
-
-fn console_language(language: notifier::Language) -> console::Language {
-    match language {
-        notifier::Language::En => console::Language::En,
-        notifier::Language::Zh => console::Language::Zh,
-    }
 }
 
 fn metrics_page(registry: &Registry, parts: &Parts) -> Response {
