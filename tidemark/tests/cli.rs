@@ -123,6 +123,24 @@ fn a_source_that_answers_wrongly_is_named_with_its_error() {
 }
 
 #[test]
+fn a_store_that_cannot_be_reached_is_named_with_its_place() {
+    let dir = initialised();
+    edit(
+        &dir,
+        "version: 1",
+        "version: 1\nstorage: {replicas: [{influxdb: {name: far, url: 'http://127.0.0.1:1'}}, {embedded: {}}]}",
+    );
+    let check = tidemark(dir.path(), &["check", "--online", "-o", "json"]);
+    assert_eq!(check.status.code(), Some(4));
+    let report: serde_json::Value = serde_json::from_str(&out(&check)).unwrap();
+    let stores: Vec<_> =
+        report["findings"].as_array().unwrap().iter().filter(|f| f["kind"] == "store").collect();
+    assert_eq!((&stores[0]["name"], &stores[0]["outcome"]), (&"far".into(), &"unreachable".into()));
+    assert!(stores[0]["detail"].as_str().unwrap().contains("http://127.0.0.1:1/"), "{report}");
+    assert_eq!((&stores[1]["name"], &stores[1]["outcome"]), (&"embedded".into(), &"ok".into()));
+}
+
+#[test]
 fn findings_go_to_stderr_and_as_json_to_stdout() {
     let dir = initialised();
     edit(&dir, "    interval: 1m", "    intervall: 1m");

@@ -24,4 +24,4 @@ pub use replica::{
     FollowError, FollowOptions, Progress, ReadOptions, Repair, RepairOptions, Repairing, Replica,
     ReplicaMetrics, Replicas, Standing, Status, Stopped,
 };
-pub use stores::{Problem, Store, StoreConfig};
+pub use stores::{ProbeError, Problem, Store, StoreConfig};

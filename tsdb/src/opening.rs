@@ -14,7 +14,7 @@ use model::{
 };
 use tokio::task::JoinHandle;
 
-use crate::stores::{Store, StoreConfig};
+use crate::stores::{ProbeError, Store, StoreConfig};
 
 /// How long the others are waited for once a store is open.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -185,8 +185,8 @@ impl ReadSeries for OpeningStore {
 
 #[async_trait]
 impl Store for OpeningStore {
-    async fn probe(&self) -> Result<String, StoreError> {
-        self.get()?.probe().await
+    async fn probe(&self) -> Result<String, ProbeError> {
+        self.get().map_err(ProbeError::Unreachable)?.probe().await
     }
 }
 

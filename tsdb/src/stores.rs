@@ -72,6 +72,17 @@ impl StoreConfig {
     }
 }
 
+impl StoreConfig {
+    /// Tries the store without changing anything; answers where it is and what was found, in a sentence. A process that
+    /// runs on the data folder is no obstacle.
+    ///
+    /// # Errors
+    /// [`ProbeError`]: why it cannot be used, without secrets.
+    pub async fn probe(&self, data_dir: &Path, clock: Arc<dyn Clock>) -> Result<String, ProbeError> {
+        self.as_type().probe(data_dir, clock).await
+    }
+}
+
 impl Default for StoreConfig {
     fn default() -> Self {
         Self::Embedded(EmbeddedConfig::default())
@@ -101,6 +112,22 @@ pub(crate) trait StoreType: Sync {
     ) -> Result<Arc<dyn Store>, StoreError> {
         self.open(data_dir, clock).await
     }
+
+    /// See [`StoreConfig::probe`].
+    async fn probe(&self, data_dir: &Path, clock: Arc<dyn Clock>) -> Result<String, ProbeError> {
+        self.open(data_dir, clock).await.map_err(ProbeError::Wrong)?.probe().await
+    }
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It does not answer, or cannot now.
+    #[error(transparent)]
+    Unreachable(StoreError),
+    /// It answered, and something is wrong: a token, a permission, its version, its file.
+    #[error(transparent)]
+    Wrong(StoreError),
 }
 
 /// A store: written by its replica's consumer, read by whoever draws or judges. An `Arc<dyn Store>` coerces to an
@@ -110,8 +137,8 @@ pub trait Store: WriteSamples + ReadSeries {
     /// Reaches the store, changing nothing; answers where it is, its version and what it holds for us, in a sentence.
     ///
     /// # Errors
-    /// [`StoreError`]: why it cannot be used, without secrets.
-    async fn probe(&self) -> Result<String, StoreError>;
+    /// [`ProbeError`]: why it cannot be used, without secrets.
+    async fn probe(&self) -> Result<String, ProbeError>;
 }
 
 /// What a store's name may be: it names a consumer, a folder and a label.

@@ -28,6 +28,9 @@ pub(crate) async fn store(config: &Config) -> Result<Arc<dyn ReadSeries>, Comman
             Err(error) => errors.push(error),
         }
     }
+    if replicas.is_empty() && log.is_none() {
+        return Err(nothing_yet(config));
+    }
     if replicas.is_empty() {
         let first = errors.into_iter().next();
         let error = || CommandError::new("`storage.replicas` names no store to read");

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EmbeddedOptions, EmbeddedStore};
-use crate::stores::{Problem, Store, StoreType, check_name};
+use crate::stores::{ProbeError, Problem, Store, StoreType, check_name};
 
 /// The store inside this process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,11 +87,23 @@ impl StoreType for EmbeddedConfig {
         }
         self.opened(move || EmbeddedStore::open_read_only(&dir, options)).await
     }
+
+    async fn probe(&self, data_dir: &Path, clock: Arc<dyn Clock>) -> Result<String, ProbeError> {
+        let folder = self.folder(data_dir);
+        if !folder.exists() {
+            return Ok(format!("{} will be made", folder.display()));
+        }
+        match self.open_read_only(data_dir, clock).await {
+            Ok(store) => store.probe().await,
+            Err(error) if error.message.ends_with(super::file::IN_USE) => Ok(error.message),
+            Err(error) => Err(ProbeError::Wrong(error)),
+        }
+    }
 }
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn probe(&self) -> Result<String, StoreError> {
+    async fn probe(&self) -> Result<String, ProbeError> {
         Ok(format!("{}: its file is open", self.inner.file.path().display()))
     }
 }

@@ -193,6 +193,9 @@ fn commit<R>(
     Ok(done)
 }
 
+/// How the message of a file ends that a process works on.
+pub(super) const IN_USE: &str = "is open in another process";
+
 /// Opens and turns every failure, a panic over damaged bytes too, into a sentence that names the file and what to do.
 fn guarded(path: &Path, open: impl FnOnce() -> Result<Handle, DatabaseError>) -> Result<Handle, FileError> {
     let shown = path.display();
@@ -203,9 +206,7 @@ fn guarded(path: &Path, open: impl FnOnce() -> Result<Handle, DatabaseError>) ->
     };
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(Ok(handle)) => Ok(handle),
-        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => {
-            Err(FileError(format!("{shown} is open in another process")))
-        }
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => Err(FileError(format!("{shown} {IN_USE}"))),
         Ok(Err(DatabaseError::Storage(StorageError::Corrupted(what)))) => Err(damaged(what)),
         Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
             if error.kind() == std::io::ErrorKind::InvalidData =>

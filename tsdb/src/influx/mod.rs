@@ -40,7 +40,7 @@ pub use self::config::{ContentEncoding, TlsConfig};
 use self::trouble::Trouble;
 pub use self::v1::InfluxdbConfig;
 pub use self::v2::InfluxdbV2Config;
-use crate::stores::Store;
+use crate::stores::{ProbeError, Store};
 
 /// What the two versions do each in its own way.
 #[async_trait]
@@ -57,7 +57,8 @@ trait Server: Send + Sync {
     /// Its address.
     fn place(&self) -> String;
 
-    /// Where it is, its version, and whether our database is there.
+    /// Where it is, its version, and whether our database is there. Changes nothing: whether it may be written is told
+    /// by an empty write.
     async fn probe(&self) -> Result<String, Trouble>;
 }
 
@@ -87,7 +88,10 @@ impl InfluxStore {
             return Ok(());
         }
         match self.server.prepare().await {
-            Ok(()) | Err(Trouble::Denied(_)) => self.ready.store(true, Ordering::Release),
+            // A token may write a bucket and not see it, nor its organisation.
+            Ok(()) | Err(Trouble::Denied(_) | Trouble::Missing(_)) => {
+                self.ready.store(true, Ordering::Release);
+            }
             Err(trouble) => return Err(trouble),
         }
         Ok(())
@@ -104,7 +108,10 @@ impl InfluxStore {
 
 #[async_trait]
 impl Store for InfluxStore {
-    async fn probe(&self) -> Result<String, StoreError> {
-        self.server.probe().await.map_err(|trouble| self.error("be reached", trouble.into_message()))
+    async fn probe(&self) -> Result<String, ProbeError> {
+        self.server.probe().await.map_err(|trouble| match trouble {
+            Trouble::Transient { message, .. } => ProbeError::Unreachable(self.error("be reached", message)),
+            wrong => ProbeError::Wrong(self.error("be used", wrong.into_message())),
+        })
     }
 }

@@ -11,7 +11,7 @@ use model::{
 use serde_json::json;
 
 use super::fake_influx::{FakeInflux, Mood};
-use crate::stores::{Store, StoreConfig};
+use crate::stores::{ProbeError, Store, StoreConfig};
 use crate::{EmbeddedOptions, EmbeddedStore};
 
 static ONE: LazyLock<Component> = LazyLock::new(|| Component::start("influxdb1"));
@@ -219,10 +219,77 @@ async fn a_wrong_token_is_told_without_it_and_tried_again_slowly() {
     assert!(!told.contains("hush"), "{told}");
     insta::assert_snapshot!(told, @r"
     store influxdb cannot take the batch now: http://ONE/: HTTP 401: authorization failed
-    store influxdb cannot be reached: http://ONE/: HTTP 401: authorization failed
+    store influxdb cannot be used: http://ONE/: HTTP 401: authorization failed
     store influxdb_v2 cannot take the batch now: http://TWO/: HTTP 401: unauthorized access
-    store influxdb_v2 cannot be reached: http://TWO/: HTTP 401: unauthorized access
+    store influxdb_v2 cannot be used: http://TWO/: HTTP 401: unauthorized access
     ");
+}
+
+/// A token of the second that may only do this to a bucket.
+async fn token_that_may(action: &str, bucket: &str) -> String {
+    let (client, base) = (reqwest::Client::new(), format!("http://{}/api/v2", TWO.address()));
+    let token = format!("Token {}", TWO.detail("token"));
+    let found = client.get(format!("{base}/buckets?name={bucket}")).header("authorization", &token).send();
+    let found: serde_json::Value = found.await.unwrap().json().await.unwrap();
+    let (org, id) = (&found["buckets"][0]["orgID"], &found["buckets"][0]["id"]);
+    let resource = json!({"type": "buckets", "id": id, "orgID": org});
+    let body = json!({"orgID": org, "permissions": [{"action": action, "resource": resource}]});
+    let made =
+        client.post(format!("{base}/authorizations")).header("authorization", &token).json(&body).send();
+    let made: serde_json::Value = made.await.unwrap().json().await.unwrap();
+    made["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_probe_says_which_permission_is_missing() {
+    for store in both("probed").await {
+        write(&*store, &[sample("m", 1.0, 0)]).await;
+    }
+    let admin = (ONE.detail("username"), ONE.detail("password"));
+    for statement in ["CREATE USER reader WITH PASSWORD 'hush-hush'", "GRANT READ ON probed TO reader"] {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", statement).finish();
+        let asked = reqwest::Client::new().post(format!("http://{}/query?{query}", ONE.address()));
+        assert!(asked.basic_auth(admin.0, Some(admin.1)).send().await.unwrap().status().is_success());
+    }
+    let reader = |database: &str| {
+        json!({"influxdb": {"url": format!("http://{}", ONE.address()), "database": database, "username": "reader",
+            "password": "hush-hush"}})
+    };
+    let stores = [
+        one("probed").await,
+        one("nowhere").await,
+        open(reader("probed")).await,
+        open(reader("nowhere")).await,
+        two("probed").await,
+        two("nowhere").await,
+        two_with("probed", &token_that_may("read", "probed").await, json!({})).await,
+        two_with("probed", &token_that_may("write", "probed").await, json!({})).await,
+        two_with("probed", TWO.detail("token"), json!({"org": "nobody"})).await,
+    ];
+    let mut told = Vec::new();
+    for store in stores {
+        told.push(match store.probe().await {
+            Ok(found) => found,
+            Err(ProbeError::Wrong(error)) => error.to_string(),
+            Err(ProbeError::Unreachable(error)) => panic!("{error}"),
+        });
+    }
+    let told = told.join("\n").replace(&ONE.address(), "ONE").replace(&TWO.address(), "TWO");
+    assert!(!told.contains("hush"), "{told}");
+    insta::assert_snapshot!(told, @r#"
+    InfluxDB unknown at http://ONE/: database `probed` is there
+    InfluxDB unknown at http://ONE/: database `nowhere` will be made
+    store influxdb cannot be used: http://ONE/: HTTP 403: "reader" user is not authorized to write to database "probed"
+    store influxdb cannot be used: http://ONE/: HTTP 403: error authorizing query: reader not authorized to execute statement 'SHOW USERS', requires admin privilege
+    InfluxDB dev at http://TWO/: bucket `probed` is there
+    InfluxDB dev at http://TWO/: bucket `nowhere` will be made
+    store influxdb_v2 cannot be used: http://TWO/: HTTP 403: insufficient permissions for write
+    store influxdb_v2 cannot be used: http://TWO/: the token may write bucket `probed`, but not read it
+    store influxdb_v2 cannot be used: http://TWO/: HTTP 404: organization name "nobody" not found
+    "#);
+    // One that may write and see nothing still writes.
+    let writer = two_with("probed", &token_that_may("write", "probed").await, json!({})).await;
+    assert_eq!(write(&*writer, &[sample("m", 2.0, 60)]).await.points, 1);
 }
 
 #[tokio::test]

@@ -64,3 +64,37 @@ fn words(body: &str) -> String {
     let words = member("error").or_else(|| member("message")).unwrap_or_else(|| body.trim().to_owned());
     if words.is_empty() { "no reason given".to_owned() } else { words }
 }
+
+/// Whether a server's version, as it says it, is of the wanted generation; one that says no number is believed.
+pub(super) fn supported(version: &str, wanted: u32) -> Result<(), Trouble> {
+    let digits =
+        version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let instead = match digits {
+        None => return Ok(()),
+        Some(major) if major == wanted => return Ok(()),
+        Some(1) => "write it as `influxdb`",
+        Some(2) => "write it as `influxdb_v2`",
+        Some(_) => "1.x and 2.x are supported",
+    };
+    Err(Trouble::Refused(format!("it is InfluxDB {version}: {instead}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_of_another_generation_is_refused_with_what_to_write() {
+        let said = |version, wanted| supported(version, wanted).map_err(Trouble::into_message);
+        for (version, wanted) in [("1.13.2", 1), ("v2.7.12", 2), ("unknown", 1), ("dev", 2), ("", 2)] {
+            assert_eq!(said(version, wanted), Ok(()), "{version}");
+        }
+        let refused =
+            [("v2.7.12", 1), ("1.8.10", 2), ("3.0.1", 2)].map(|(version, wanted)| said(version, wanted));
+        insta::assert_snapshot!(refused.map(|told| told.unwrap_err()).join("\n"), @r"
+        it is InfluxDB v2.7.12: write it as `influxdb_v2`
+        it is InfluxDB 1.8.10: write it as `influxdb`
+        it is InfluxDB 3.0.1: 1.x and 2.x are supported
+        ");
+    }
+}

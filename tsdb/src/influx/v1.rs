@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::config::{ContentEncoding, Section, TlsConfig, secret};
 use super::http::Http;
 use super::influxql::{identifier, parameters};
-use super::trouble::Trouble;
+use super::trouble::{Trouble, supported};
 use super::{InfluxStore, Server, rows};
 use crate::stores::{Problem, Store, StoreType};
 
@@ -192,7 +192,19 @@ impl Server for Influxdb {
         let ping = self.http.send(self.http.request(Method::GET, "/ping")).await?;
         let version = ping.headers().get("x-influxdb-version").and_then(|version| version.to_str().ok());
         let version = version.unwrap_or("of unknown version").to_owned();
-        let word = if self.has_database().await? { "is there" } else { "will be made" };
+        supported(&version, 1)?;
+        let word = match self.write(String::new()).await {
+            Ok(()) => {
+                self.names("SHOW MEASUREMENTS LIMIT 1").await?;
+                "is there"
+            }
+            // Only who may see the users may make it.
+            Err(Trouble::Missing(_)) => {
+                self.names("SHOW USERS").await?;
+                "will be made"
+            }
+            Err(trouble) => return Err(trouble),
+        };
         let (url, database) = (self.http.base.as_str(), &self.config.database);
         Ok(format!("InfluxDB {version} at {url}: database `{database}` {word}"))
     }

@@ -19,7 +19,7 @@ use self::client::PlainClient;
 use super::config::{ContentEncoding, Section, TlsConfig, secret};
 use super::http::Http;
 use super::influxql::parameters;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, supported};
 use super::{InfluxStore, Server};
 use crate::stores::{Problem, Store, StoreType};
 
@@ -250,9 +250,23 @@ impl Server for InfluxdbV2 {
             }
         };
         let version = version.unwrap_or_else(|| "of unknown version".into());
-        let there = self.bucket_id(&self.org_id().await?).await?.is_some();
-        let word = if there { "is there" } else { "will be made" };
+        supported(&version, 2)?;
         let (url, bucket) = (self.http.base.as_str(), &self.config.bucket);
+        let word = match self.write(String::new()).await {
+            Ok(()) => {
+                let path = format!("/api/v2/buckets?{}", parameters(&[("name", bucket)]));
+                let seen = self.ask(Method::GET, &path, None).await?;
+                text_at(&seen, "/buckets/0/id").ok_or_else(|| {
+                    Trouble::Denied(format!("the token may write bucket `{bucket}`, but not read it"))
+                })?;
+                "is there"
+            }
+            Err(Trouble::Missing(_)) => {
+                self.org_id().await?;
+                "will be made"
+            }
+            Err(trouble) => return Err(trouble),
+        };
         Ok(format!("InfluxDB {version} at {url}: bucket `{bucket}` {word}"))
     }
 }

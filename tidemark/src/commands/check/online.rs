@@ -12,12 +12,13 @@ use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::{Clock, MissedReason};
 use serde::Serialize;
+use tsdb::{ProbeError, StoreConfig};
 
 use super::super::{CommandError, Context, run, sample};
 use crate::config::Config;
 use crate::runtime::clock::SystemClock;
 
-/// How long a source may take to show that it is there.
+/// How long a source or a store may take to show that it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all receivers may take together.
 const RECEIVERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,7 +51,7 @@ impl Outcome {
 /// A trial.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Trial {
-    /// `source`, `metric`, `store` or `receiver`.
+    /// `folder`, `store`, `source`, `metric` or `receiver`.
     pub(super) kind: &'static str,
     /// Its name.
     pub(super) name: String,
@@ -80,7 +81,10 @@ type Pending<'a> = Pin<Box<dyn Future<Output = Vec<Trial>> + 'a>>;
 pub(super) fn try_all(context: &Context, config: &Config) -> Result<Vec<Trial>, CommandError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (sources, samplers) = (config.sources(), config.samplers());
-    let mut pending: Vec<Pending<'_>> = vec![Box::pin(try_store(config, &clock))];
+    let mut pending: Vec<Pending<'_>> = vec![Box::pin(try_folder(config, &clock))];
+    for replica in &config.file().storage.replicas {
+        pending.push(Box::pin(try_store(replica, config, &clock)));
+    }
     for (name, source) in &sources {
         let mine: Vec<_> = samplers.iter().filter(|spec| spec.source == *name).collect();
         pending.push(Box::pin(try_source(name, source, mine, &clock)));
@@ -153,8 +157,26 @@ fn failed(error: &SourceError) -> (Outcome, String) {
     (outcome, error.message.clone())
 }
 
+/// A replica; nothing is written to it.
+async fn try_store(replica: &StoreConfig, config: &Config, clock: &Arc<dyn Clock>) -> Vec<Trial> {
+    let (since, folder) = (clock.monotonic_now(), config.data_dir());
+    let probed = tokio::select! {
+        probed = replica.probe(&folder, Arc::clone(clock)) => probed.map_err(|error| match error {
+            ProbeError::Unreachable(error) => (Outcome::Unreachable, error.to_string()),
+            ProbeError::Wrong(error) => (Outcome::Wrong, error.to_string()),
+        }),
+        () = clock.sleep(PROBE_TIMEOUT) => {
+            let detail = format!("store {} does not answer within {} s", replica.name(), PROBE_TIMEOUT.as_secs());
+            Err((Outcome::Unreachable, detail))
+        }
+    };
+    let (outcome, detail) = probed.map_or_else(|failed| failed, |detail| (Outcome::Ok, detail));
+    let name = replica.name().to_owned();
+    vec![Trial { kind: "store", name, outcome, detail, duration_ms: millis(clock, since) }]
+}
+
 /// Whether the data folder takes files.
-async fn try_store(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Trial> {
+async fn try_folder(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Trial> {
     let (since, folder) = (clock.monotonic_now(), config.data_dir());
     let name = folder.display().to_string();
     let tried = tokio::task::spawn_blocking(move || takes_files(&folder)).await;
@@ -163,7 +185,7 @@ async fn try_store(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Trial> {
         Ok(Err(error)) => (Outcome::Unreachable, error.to_string()),
         Err(stopped) => (Outcome::Unreachable, stopped.to_string()),
     };
-    vec![Trial { kind: "store", name, outcome, detail, duration_ms: millis(clock, since) }]
+    vec![Trial { kind: "folder", name, outcome, detail, duration_ms: millis(clock, since) }]
 }
 
 /// Writes a file into the folder, or into the nearest folder above that exists, and takes it away again.
