@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use components::Component;
 use components::grafana::{Dashboard, Mode, Target, View};
+use console::Backend as _;
 use model::{
     AlertId, AlertInfo, AlertTransition, Body, Labels, ManualClock, NewEntry, Origin, Reason, ReasonCode,
     SampleLog, SeriesKey, Severity, Timestamp, Transition, Window,
@@ -16,6 +17,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::cli::Role;
 use crate::config::Config;
+use crate::runtime::console_backend::ConsoleBackend;
 use crate::runtime::{Running, RuntimeOptions, roles, start};
 
 const BEGAN: Timestamp = Timestamp::from_secs(1_700_002_800);
@@ -123,7 +125,11 @@ async fn no_panel_of_tidemarks_own_health_is_empty() {
     let readers = rows(&influx, lag).await;
     let readers: Vec<_> = readers.iter().map(|one| one["tags"]["component"].as_str().unwrap()).collect();
     assert_eq!(readers, ["detector", "notifier", "replica/embedded", "replica/grafana"]);
-    assert_eq!(running.parts.notifier.as_ref().unwrap().channels().unwrap()[0].failed, 1);
+    let shown = ConsoleBackend::new(Arc::clone(&running.parts)).overview().await.unwrap().health;
+    let (sampler, channel) = (&shown.samplers[0], &shown.channels[0]);
+    assert_eq!((channel.name.as_str(), channel.delivered, channel.failed), ("ops/webhook/0", 0, 1));
+    assert!(channel.error.contains("400"), "{}", channel.error);
+    assert!(sampler.missed > 0 && sampler.missed <= sampler.failures, "{sampler:?}");
     for (role, producer) in [
         (Role::Collector, "log/log/health"),
         (Role::Detector, "consumer/detector/health"),
