@@ -51,6 +51,39 @@ fn a_drop_is_told_once_by_every_channel_and_so_is_its_end() {
 }
 
 #[test]
+fn alerts_are_listed_since_when_and_so_many_with_a_process_and_without() {
+    let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
+    level::create(dir.path(), 3);
+    let metrics: String = ["orders", "logins", "loans"]
+        .map(|name| level::metric(name, "SELECT n AS value FROM level"))
+        .concat();
+    let text = format!("{}metrics:\n{metrics}{}", level::head(), level::receivers(&smtp, &webhook));
+    write(dir.path(), "tidemark.yaml", &text);
+    let listed = |args: &[&str]| {
+        let ran = support::tidemark(dir.path(), &[&["alerts", "ls", "-o", "json"], args].concat());
+        assert!(ran.status.success(), "{args:?}: {ran:?}");
+        let list: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        list["alerts"].as_array().unwrap().len()
+    };
+    let check = || {
+        assert_eq!((listed(&["--limit", "2"]), listed(&["--limit", "1", "--state", "firing"])), (2, 1));
+        assert_eq!((listed(&["--since", "1h"]), listed(&["--since", "2020-01-01T00:00:00Z"])), (3, 3));
+        assert_eq!(listed(&["--since", "2999-01-01T00:00:00Z"]), 0, "of a time to come");
+    };
+    let mut running = Running::start(dir.path(), &["run"]);
+    ready_address(&dir.path().join("data"));
+    wait_for("three alerts", || (listed(&["--state", "firing"]) == 3).then_some(()));
+    check();
+    for wrong in [["--since", "yesterday"], ["--limit", "0"], ["--limit", "1001"]] {
+        let ran = support::tidemark(dir.path(), &[&["alerts", "ls"][..], &wrong].concat());
+        assert_eq!(ran.status.code(), Some(2), "{wrong:?}");
+    }
+    running.signal("TERM");
+    assert!(running.wait().success(), "{}", running.said());
+    check();
+}
+
+#[test]
 fn what_was_not_delivered_before_the_stop_is_delivered_after_the_next_start() {
     let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
     smtp.refuse(true);

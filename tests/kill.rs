@@ -9,7 +9,10 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use model::{SeriesKey, Transition};
 use notifier::view::AlertState;
@@ -131,6 +134,118 @@ fn promise_1_survives_kill_9_exactly_once_in_effect() {
     assert_judged_once(&ledger);
     assert_lives_are_whole(&ledger);
     assert_told(&ledger, &data, &webhook, &smtp);
+}
+
+/// An InfluxDB 1.x that is made ready like any other and then never answers a write.
+fn store_that_hangs() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer_until_written(stream));
+        }
+    });
+    port
+}
+
+fn answer_until_written(mut stream: TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let (mut request, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().ok()?;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            request.push_str(&line);
+        }
+        if request.contains("/write") {
+            return std::io::copy(&mut reader, &mut std::io::sink()).ok().map(drop);
+        }
+        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
+        let body = r#"{"results":[{"statement_id":0}]}"#;
+        let head = "HTTP/1.1 200 OK\r\nX-Influxdb-Version: 1.8.10\r\nContent-Type: application/json";
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+    }
+}
+
+/// The value of a line of `/metrics`.
+fn metric(address: &str, name: &str) -> Option<f64> {
+    let page = support::get(address, "/metrics")?;
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[test]
+fn a_stop_under_load_keeps_its_time_and_loses_nothing() {
+    const STOP: Duration = Duration::from_secs(4);
+    let dir = tempfile::tempdir().unwrap();
+    level::create(dir.path(), 100);
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+                SELECT 'c' || i AS channel, (:start_s + i) % 20 AS value FROM n";
+    let metric_of = |name: &str| {
+        format!(
+            "  - name: {name}\n    source: made\n    query: {{sql: \"{rows}\"}}\n    labels: [channel]\n    interval: 1s\n"
+        )
+    };
+    let metrics: String = ["a", "b", "c", "d"].map(metric_of).concat();
+    let replicas = format!(
+        "storage: {{replicas: [{{embedded: {{}}}}, {{influxdb: {{url: 'http://127.0.0.1:{}'}}}}]}}",
+        store_that_hangs()
+    );
+    let head = level::head();
+    write(
+        dir.path(),
+        "tidemark.yaml",
+        &format!("{head}{replicas}\nshutdown_timeout: 4s\nmetrics:\n{metrics}"),
+    );
+    let data = dir.path().join("data");
+
+    // A backlog that takes the detector a while.
+    let mut collector = Running::start(dir.path(), &["run", "--role", "collector"]);
+    wait_for("a backlog", || (log_bytes(&data) > 3_000_000).then_some(()));
+    collector.signal("TERM");
+    assert!(collector.wait().success(), "{}", collector.said());
+
+    let mut running = Running::start(dir.path(), &["run"]);
+    let address = wait_for("its address", || {
+        let note: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(data.join("process.json")).ok()?).ok()?;
+        Some(note["address"].as_str()?.to_owned())
+    });
+    wait_for("the detector at work, and behind", || {
+        let judged = metric(&address, "tidemark_detector_verdicts_total")?;
+        // Ready is who has judged all that there was.
+        (judged > 0.0 && support::get(&address, "/readyz").is_none()).then_some(())
+    });
+    running.signal("TERM");
+    // Besides its time, what the log may take to close; and the machine may be busy with something else.
+    let busy = Duration::from_secs(4);
+    support::wait_for_within(STOP + Duration::from_secs(4) + busy, "the end of the process", || {
+        (!running.is_running()).then_some(())
+    });
+    assert!(running.wait().success(), "{}", running.said());
+
+    let mut detector = Running::start(dir.path(), &["run", "--role", "detector"]);
+    let note = data.join("process-detector.json");
+    let address = wait_for("the detector alone", || {
+        let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).ok()?).ok()?;
+        Some(note["address"].as_str()?.to_owned())
+    });
+    support::wait_for_within(Duration::from_secs(180), "all is judged", || {
+        support::get(&address, "/readyz").map(drop)
+    });
+    detector.signal("TERM");
+    assert!(detector.wait().success(), "{}", detector.said());
+    let ledger = read_log(&data);
+    assert_eq!(ledger.assert_ticks_are_whole(), 4);
+    assert_judged_once(&ledger);
 }
 
 /// Every alert that fired is told by every channel, or has a reason why not; none is told under two keys.
