@@ -38,7 +38,7 @@ pub(crate) fn column(header: &ByteRecord, name: &str) -> Option<usize> {
     header.iter().position(|field| clean(field).eq_ignore_ascii_case(name))
 }
 
-/// As [`column`], for one the file must have.
+/// As [`column()`], for one the file must have.
 ///
 /// # Errors
 /// When it is not there.
