@@ -136,7 +136,9 @@ fn take(parts: &Parts, role: Role) -> Taken {
 
 impl Taken {
     fn consumer(&mut self, parts: &Parts, name: String, positions: Option<Positions>, topics: Topics) {
-        let Some(positions) = positions else { return };
+        // One that has not begun yet is where its cursor says.
+        let begun = positions.filter(|positions| !positions.0.is_empty());
+        let Some(positions) = begun.or_else(|| parts.log.committed(&name)) else { return };
         match behind::behind(&*parts.log, &positions, topics, parts.clock.civil_now()) {
             Ok(behind) => {
                 let lag = [("lag_entries", behind.entries), ("lag_secs", behind.age.as_secs_f64())];
