@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use components::Component;
 use model::{
-    Body, ManualClock, Measurement, MissedReason, Positions, ReadLimit, SampleLog, SeriesData, SeriesQuery,
-    TickOutcome, TimeRange, Timestamp, Topic, Topics,
+    Body, ManualClock, Measurement, Missed, MissedReason, Positions, ReadLimit, ReplicaLedger, SampleLog,
+    SeriesData, SeriesQuery, TickOutcome, TimeRange, Timestamp, Topic, Topics,
 };
-use queue::{Log, LogOptions};
+use queue::{Log, LogDir, LogOptions};
 use serde_json::{Value, json};
-use support::{Running, level, ready_address, wait_for_within, write};
+use support::{Running, level, ready_address, tidemark, wait_for_within, write};
 use tsdb::StoreConfig;
 
 /// The log is full after a while, the dead replica has fallen out of it, and all of it is repaired: on a loaded machine.
@@ -148,6 +148,10 @@ fn promise_3_one_dead_replica_costs_nothing() {
     let (ready, why) = bench.readiness()["store a"].clone();
     assert!(!ready && why.contains("cannot take points"), "{why}");
     assert!(bench.readiness()["store b"].0);
+    let listed = tidemark(bench.dir.path(), &["replicas", "ls", "-o", "ndjson"]);
+    let states: Vec<Value> =
+        serde_json::Deserializer::from_slice(&listed.stdout).into_iter().flatten().collect();
+    assert_eq!((&states[0]["state"], &states[1]["state"]), (&"down".into(), &"whole".into()), "{listed:?}");
 
     // A start does not wait for it either.
     bench.running.kill();
@@ -182,6 +186,45 @@ fn promise_3_one_dead_replica_costs_nothing() {
     bench.running.signal("TERM");
     assert!(bench.running.wait().success(), "{}", bench.running.said());
     assert_both_have_everything(&bench);
+}
+
+#[test]
+fn a_gap_that_nobody_can_fill_is_said_and_may_be_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    level::create(dir.path(), 100);
+    let metric = level::metric("orders", "SELECT n AS value FROM level");
+    write(dir.path(), "tidemark.yaml", &format!("{}metrics:\n{metric}", level::head()));
+    let log = LogDir::open(
+        LogOptions::new(dir.path().join("data/log")),
+        Arc::new(ManualClock::new(Timestamp::from_secs(0))),
+    );
+    let (start, end) = (Timestamp::from_secs(600), Timestamp::from_secs(1_200));
+    log.unwrap().mark("replica/embedded", Missed { bytes: 7, span: Some(TimeRange { start, end }) }).unwrap();
+    let running = Running::start(dir.path(), &["run"]);
+    ready_address(&dir.path().join("data"));
+    let said = |args: &[&str]| {
+        let done = tidemark(dir.path(), args);
+        (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    };
+    let until = |what: &str, words: &str, args: &[&str]| {
+        wait_for_within(LONG, what, || said(args).1.contains(words).then_some(()));
+    };
+    until(
+        "it gives up",
+        "incomplete: no other replica has what it missed",
+        &["replicas", "ls", "-o", "json"],
+    );
+    until("a read to say so", "answered by replica `embedded`, which lacks a part", &["metrics", "ls"]);
+    wait_for_within(LONG, "the way out", || {
+        running.stderr.lock().unwrap().contains("tidemark replicas accept embedded").then_some(())
+    });
+    let unknown = said(&["replicas", "accept", "nobody"]);
+    assert!(!unknown.0 && unknown.1.contains("there is no replica `nobody`, only embedded"), "{}", unknown.1);
+    let accepted = said(&["replicas", "accept", "embedded"]);
+    assert!(accepted.0, "{}", accepted.1);
+    until("it to be read as it is", "\"whole\"", &["replicas", "ls", "-o", "json"]);
+    let again = said(&["replicas", "accept", "embedded"]);
+    assert!(!again.0 && again.1.contains("replica `embedded` lacks nothing"), "{}", again.1);
 }
 
 /// No tick was missed but while the process was down, and both replicas hold every sample and verdict, equal.

@@ -7,6 +7,8 @@
 //! | `GET /api/v1/alerts/{id}` | [`AlertDetail`], 404 |
 //! | `POST /api/v1/alerts/{id}/ack` with [`AckRequest`] | [`AckAnswer`], 404, 409 when it does not fire |
 //! | `GET /api/v1/series?metric=&of=&from=&to=&last=` (RFC 3339) | [`SeriesAnswer`] |
+//! | `GET /api/v1/replicas` | [`ReplicaList`] |
+//! | `POST /api/v1/replicas/{name}/accept` | [`AcceptAnswer`], 404, 409 |
 //! | `POST /api/v1/reload` | [`ReloadAnswer`]; 422 with [`ReloadRefused`] |
 //! | `POST /api/v1/notify/test` with [`NotifyTestRequest`] | [`NotifyTestAnswer`], 404 |
 //!
@@ -24,6 +26,8 @@ pub(crate) const METRICS: &str = "/api/v1/metrics";
 pub(crate) const ALERTS: &str = "/api/v1/alerts";
 /// Path of stored samples.
 pub(crate) const SERIES: &str = "/api/v1/series";
+/// Path of the replicas; `/{name}/accept` after it accepts what one lacks.
+pub(crate) const REPLICAS: &str = "/api/v1/replicas";
 /// Path of readiness.
 pub(crate) const READYZ: &str = "/readyz";
 /// Path of reload.
@@ -304,6 +308,43 @@ impl From<SeriesPoints> for SeriesData {
             columns: points.columns.into_iter().map(column).collect(),
         }
     }
+}
+
+/// The replicas of the time-series database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReplicaList {
+    /// In order of the configuration.
+    pub(crate) replicas: Vec<ReplicaRow>,
+}
+
+/// How a replica stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReplicaRow {
+    /// Its name.
+    pub(crate) replica: String,
+    /// `whole`, `incomplete`, `down` or `starting`.
+    pub(crate) state: String,
+    /// Age of the oldest entry of the log it does not have, in seconds; `None` before it was reached.
+    pub(crate) lag_secs: Option<u64>,
+    /// Up to where everything is written; `None` when nothing was since the start.
+    #[serde(with = "optional_time")]
+    pub(crate) reach: Option<Timestamp>,
+    /// From when it lacks numbers; `None` when it lacks none, or nobody knows.
+    #[serde(with = "optional_time")]
+    pub(crate) lacks_from: Option<Timestamp>,
+    /// Until when.
+    #[serde(with = "optional_time")]
+    pub(crate) lacks_to: Option<Timestamp>,
+    /// What is wrong with it; empty when nothing is.
+    #[serde(default)]
+    pub(crate) detail: String,
+}
+
+/// What a replica lacks was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AcceptAnswer {
+    /// The replica.
+    pub(crate) replica: String,
 }
 
 /// What `/readyz` answers: 200 when every part works, else 503.

@@ -118,6 +118,9 @@ pub(crate) enum Command {
     /// Alerts.
     #[command(subcommand)]
     Alerts(AlertsCommand),
+    /// Replicas of the time-series database.
+    #[command(subcommand)]
+    Replicas(ReplicasCommand),
     /// Metrics.
     #[command(subcommand)]
     Metrics(MetricsCommand),
@@ -377,6 +380,18 @@ impl AlertStateArg {
 pub(crate) enum MetricsCommand {
     /// List metrics and how their series stand.
     Ls,
+}
+
+/// `tidemark replicas`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReplicasCommand {
+    /// List the replicas of the running process and how each stands.
+    Ls,
+    /// Accept that a replica lacks numbers no other one has any more: it is read again as it is.
+    Accept {
+        /// Its name.
+        replica: String,
+    },
 }
 
 /// What `completions` takes.

@@ -13,6 +13,7 @@ mod notify;
 mod offline;
 mod ready;
 mod reload;
+mod replicas;
 mod run;
 mod sample;
 
@@ -178,6 +179,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, CommandError> 
         Command::Alerts(AlertsCommand::Ack { alert, by }) => {
             alerts::acknowledge(context, alert, by.as_deref())
         }
+        Command::Replicas(command) => replicas::run(context, command),
         Command::Metrics(MetricsCommand::Ls) => metrics::ls(context),
         Command::Completions(args) => docs::completions(context, args),
         Command::Man(args) => docs::man(context, args),

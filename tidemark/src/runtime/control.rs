@@ -14,8 +14,9 @@ use serde::Deserialize;
 use super::Parts;
 use crate::answers;
 use crate::api::{
-    ALERTS, AckAnswer, AckRequest, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST, NotifyTestAnswer,
-    NotifyTestRequest, RELOAD, ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer, SeriesOf,
+    ALERTS, AcceptAnswer, AckAnswer, AckRequest, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST,
+    NotifyTestAnswer, NotifyTestRequest, RELOAD, REPLICAS, ReloadAnswer, ReloadRefused, SERIES, SeriesAnswer,
+    SeriesOf,
 };
 use crate::cli::Since;
 
@@ -29,6 +30,8 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
         .route(&format!("{ALERTS}/{{id}}"), get(alert))
         .route(&format!("{ALERTS}/{{id}}/ack"), post(acknowledge))
         .route(SERIES, get(series))
+        .route(REPLICAS, get(replicas))
+        .route(&format!("{REPLICAS}/{{name}}/accept"), post(accept))
         .route(RELOAD, post(reload))
         .route(NOTIFY_TEST, post(notify_test))
 }
@@ -162,6 +165,19 @@ async fn series(State(parts): Shared, Query(asked): Query<SeriesRequest>) -> Res
     let read = answers::series(&**store, &asked.metric, asked.of, range, asked.last, now);
     let answer = SeriesAnswer { now: Some(now), ..read.await.map_err(broken)? };
     Ok(Json(answer).into_response())
+}
+
+async fn replicas(State(parts): Shared) -> Result<Response, Failure> {
+    parts.members.as_ref().ok_or_else(|| absent("store"))?;
+    Ok(Json(super::replicas::list(&parts)).into_response())
+}
+
+async fn accept(State(parts): Shared, Path(replica): Path<String>) -> Result<Response, Failure> {
+    parts.members.as_ref().ok_or_else(|| absent("store"))?;
+    let name = replica.clone();
+    let accepted = move || super::replicas::accept(&parts, &name).map_err(|(code, why)| Failure(code, why));
+    off_the_executor(accepted).await?;
+    Ok(Json(AcceptAnswer { replica }).into_response())
 }
 
 async fn reload(State(parts): Shared) -> Response {

@@ -14,6 +14,7 @@ mod older;
 pub(crate) mod process;
 mod readings;
 mod reload;
+mod replicas;
 mod roles;
 mod server;
 mod start;

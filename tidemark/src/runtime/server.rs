@@ -96,13 +96,10 @@ async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
 
 /// How each store stands.
 fn stores(parts: &Parts) -> Vec<PartReadiness> {
-    let civil = parts.clock.civil_now();
-    let members = parts.members.as_ref().into_iter().flat_map(|members| members.statuses());
-    let part = |(name, status): (&str, &Arc<tsdb::Status>)| {
-        let standing = status.standing(civil);
-        let incomplete = standing.missed.map(|_| "incomplete: it lacks a part of what is older");
-        let detail = standing.trouble.clone().unwrap_or_else(|| incomplete.unwrap_or_default().to_owned());
-        PartReadiness { part: format!("store {name}"), ready: standing.trouble.is_none(), detail }
+    let part = |(name, standing): (String, tsdb::Standing)| PartReadiness {
+        part: format!("store {name}"),
+        ready: standing.trouble.is_none(),
+        detail: super::replicas::in_words(&standing),
     };
-    members.map(part).collect()
+    super::replicas::standings(parts).into_iter().map(part).collect()
 }

@@ -164,11 +164,27 @@ impl Starting {
     }
 
     fn start_stores(&mut self, stores: Stores) -> Result<(), StartError> {
+        if !stores.all.is_empty() {
+            self.forget_unlisted(&stores)?;
+        }
         for (store, status) in &stores.all {
             self.follow(store, status, &stores.metrics)?;
             self.repair(store, &stores);
         }
         self.members = (!stores.all.is_empty()).then_some(stores.replicas);
+        Ok(())
+    }
+
+    /// A replica that is not listed any more holds nothing of the log; listed again it is copied to from another one.
+    fn forget_unlisted(&self, stores: &Stores) -> Result<(), StartError> {
+        let listed: Vec<_> =
+            stores.all.iter().map(|(store, _)| format!("replica/{}", store.name())).collect();
+        for (consumer, kind) in self.log_dir.consumers() {
+            if kind == ConsumerKind::Replica && !listed.contains(&consumer) {
+                self.log_dir.unregister(&consumer).map_err(|e| part("log")(&e))?;
+                tracing::info!(consumer, "a replica that is not listed any more is forgotten");
+            }
+        }
         Ok(())
     }
 

@@ -54,10 +54,10 @@ fn channel(health: &ChannelHealth) -> ChannelRow {
 }
 
 fn consumers(parts: &Parts, lags: &BTreeMap<String, u64>) -> Vec<ConsumerRow> {
-    let (tasks, civil) = (parts.tasks.health(), parts.clock.civil_now());
-    let members = parts.members.as_ref().into_iter().flat_map(|members| members.statuses());
+    let tasks = parts.tasks.health();
+    let standings = super::super::replicas::standings(parts).into_iter();
     let stores: BTreeMap<_, _> =
-        members.map(|(name, status)| (format!("replica/{name}"), status.standing(civil))).collect();
+        standings.map(|(name, standing)| (format!("replica/{name}"), standing)).collect();
     let overflow = |name: &str| {
         let detector = parts.detector.as_ref().filter(|_| name == "detector");
         detector.map(|detector| detector.borrow().overflow.clone()).unwrap_or_default()
