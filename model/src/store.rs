@@ -145,7 +145,8 @@ pub trait WriteSamples: Send + Sync {
     async fn fill(&self, points: &[Point]) -> Result<Written, WriteError>;
 
     /// The positions up to which everything is durable in the store itself; `None` for a store that keeps none (its
-    /// writes are durable when they return, and the consumer uses the log's cursor).
+    /// writes are durable when they return, and the consumer uses the log's cursor). Such a store answers once with no
+    /// positions at all when it finds that it lost everything: it is then fed anew from the oldest entry of the log.
     ///
     /// # Errors
     /// [`WriteError`].

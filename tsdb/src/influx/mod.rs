@@ -45,8 +45,9 @@ use crate::stores::{ProbeError, Store};
 /// What the two versions do each in its own way.
 #[async_trait]
 trait Server: Send + Sync {
-    /// Makes what is missing of database or bucket; changes nothing that is there.
-    async fn prepare(&self) -> Result<(), Trouble>;
+    /// Makes what is missing of database or bucket; changes nothing that is there. Whether it made the one that holds
+    /// the points, so that it is empty.
+    async fn prepare(&self) -> Result<bool, Trouble>;
 
     /// Writes lines; they are durable when it returns.
     async fn write(&self, lines: String) -> Result<(), Trouble>;
@@ -73,12 +74,22 @@ pub(crate) struct InfluxStore {
     timeout: std::time::Duration,
     /// Whether database or bucket were found or made.
     ready: AtomicBool,
+    /// Whether they were made and the consumer was not told yet that nothing is in them.
+    emptied: AtomicBool,
 }
 
 impl InfluxStore {
     fn new(name: &str, clock: Arc<dyn Clock>, timeout: std::time::Duration, server: Box<dyn Server>) -> Self {
         let place = server.place();
-        Self { name: name.to_owned(), place, clock, server, timeout, ready: AtomicBool::new(false) }
+        Self {
+            name: name.to_owned(),
+            place,
+            clock,
+            server,
+            timeout,
+            ready: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
+        }
     }
 
     /// Makes database or bucket when nobody has looked yet. Who may write but not look still writes: a server that
@@ -87,13 +98,20 @@ impl InfluxStore {
         if self.ready.load(Ordering::Acquire) {
             return Ok(());
         }
-        match self.server.prepare().await {
+        match self.prepare().await {
             // A token may write a bucket and not see it, nor its organisation.
-            Ok(()) | Err(Trouble::Denied(_) | Trouble::Missing(_)) => {
-                self.ready.store(true, Ordering::Release);
-            }
-            Err(trouble) => return Err(trouble),
+            Err(Trouble::Denied(_) | Trouble::Missing(_)) => self.ready.store(true, Ordering::Release),
+            done => return done,
         }
+        Ok(())
+    }
+
+    /// Makes what is missing.
+    async fn prepare(&self) -> Result<(), Trouble> {
+        if self.server.prepare().await? {
+            self.emptied.store(true, Ordering::Release);
+        }
+        self.ready.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -312,6 +312,13 @@ async fn a_bucket_or_database_dropped_in_the_middle_is_made_again() {
         write(&*store, &[sample("m", 2.0, 60)]).await;
         let stored = store.read(&query(Measurement::Sample, &[], &[], 0)).await.unwrap();
         assert_eq!(stored[0].times.len(), 1, "{}", store.name());
+        let said = [store.position().await.unwrap(), store.position().await.unwrap()];
+        assert_eq!(
+            said,
+            [Some(Positions::default()), None],
+            "{} says once that it was emptied",
+            store.name()
+        );
         let told = store.probe().await.unwrap();
         assert!(told.contains("`dropped` is there"), "{told}");
     }

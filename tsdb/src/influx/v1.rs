@@ -142,9 +142,10 @@ impl Influxdb {
 
 #[async_trait]
 impl Server for Influxdb {
-    async fn prepare(&self) -> Result<(), Trouble> {
+    async fn prepare(&self) -> Result<bool, Trouble> {
         let database = identifier(&self.config.database);
-        if !self.has_database().await? {
+        let mut made = !self.has_database().await?;
+        if made {
             let how = match &self.config.retention_policy {
                 Some(policy) => {
                     let (duration, policy) = (self.duration(), identifier(policy));
@@ -162,8 +163,9 @@ impl Server for Influxdb {
             let create =
                 format!("CREATE RETENTION POLICY {policy} ON {database} DURATION {duration} REPLICATION 1");
             self.names(&create).await?;
+            made = true;
         }
-        Ok(())
+        Ok(made)
     }
 
     async fn write(&self, lines: String) -> Result<(), Trouble> {

@@ -198,13 +198,14 @@ fn text_at(value: &Value, pointer: &str) -> Option<String> {
 
 #[async_trait]
 impl Server for InfluxdbV2 {
-    async fn prepare(&self) -> Result<(), Trouble> {
+    async fn prepare(&self) -> Result<bool, Trouble> {
         let org_id = self.org_id().await?;
-        if self.bucket_id(&org_id).await?.is_none() {
+        let made = self.bucket_id(&org_id).await?.is_none();
+        if made {
             self.create_bucket(&org_id).await?;
         }
         match self.bucket_id(&org_id).await? {
-            Some(bucket_id) => self.ensure_mapping(&org_id, &bucket_id).await,
+            Some(bucket_id) => self.ensure_mapping(&org_id, &bucket_id).await.map(|()| made),
             None => Err(Trouble::transient("bucket was made but is not shown")),
         }
     }

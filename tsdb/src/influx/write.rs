@@ -66,8 +66,7 @@ impl InfluxStore {
     async fn post(&self, lines: &Lines<'_>, part: &[usize]) -> Result<(), Trouble> {
         match self.server.write(lines.body(part)).await {
             Err(Trouble::Missing(_)) => {
-                self.server.prepare().await?;
-                self.ready.store(true, Ordering::Release);
+                self.prepare().await?;
                 self.server.write(lines.body(part)).await
             }
             done => done,
@@ -209,11 +208,13 @@ impl WriteSamples for InfluxStore {
         Ok(written)
     }
 
-    /// Keeps none; the first question is the occasion to make database or bucket, so that readers find them.
+    /// Keeps none; the first question is the occasion to make database or bucket, so that readers find them. Says once
+    /// of one it made that nothing is in it.
     async fn position(&self) -> Result<Option<Positions>, WriteError> {
         if let Err(trouble) = self.ensure_ready().await {
             tracing::debug!(replica = self.name, "not ready yet: {}", trouble.into_message());
         }
-        Ok(None)
+        let emptied = self.emptied.swap(false, Ordering::AcqRel);
+        Ok(emptied.then(Positions::default))
     }
 }

@@ -103,6 +103,8 @@ pub struct Replica {
 struct Round {
     /// Where to read on.
     next: Positions,
+    /// What the store said last of its own positions.
+    stored: Option<Positions>,
     /// What the log's cursor says.
     committed: Option<Positions>,
     /// What was written since the last flush.
@@ -172,16 +174,13 @@ impl Replica {
     /// Finds where to read on and registers the cursor, so that the log keeps what the store still needs.
     async fn begin(&self) -> Round {
         let stored = self.feeder.insist("ask its position", || self.feeder.store.0.position()).await;
-        let known = stored.or_else(|| self.log.0.committed(&self.consumer)).unwrap_or_default();
-        let mut next = self.rewound(known);
-        // Named, so that a read tells what went of them before.
-        for partition in self.log.0.end().0.into_keys() {
-            next.0.entry(partition).or_insert(0);
-        }
+        let known = stored.clone().or_else(|| self.log.0.committed(&self.consumer)).unwrap_or_default();
+        let next = self.start_from(known);
         self.feeder.status.begin(next.clone());
         let now = self.feeder.clock.monotonic_now();
         let mut round = Round {
             next,
+            stored,
             committed: self.log.0.committed(&self.consumer),
             unflushed: false,
             flush_at: now + self.feeder.options.flush_interval,
@@ -189,6 +188,16 @@ impl Replica {
         };
         self.commit(&mut round).await;
         round
+    }
+
+    /// Where to read on of a store that has these.
+    fn start_from(&self, known: Positions) -> Positions {
+        let mut next = self.rewound(known);
+        // Named, so that a read tells what went of them before.
+        for partition in self.log.0.end().0.into_keys() {
+            next.0.entry(partition).or_insert(0);
+        }
+        next
     }
 
     /// A log shorter than the store's position is another log (the data folder was cleared): it is read from its
@@ -269,9 +278,24 @@ impl Replica {
         }
     }
 
+    /// A store that says it has less than before lost what it held (its database was dropped, its disk replaced): it is
+    /// fed anew, and what the log holds no more is noted as missed.
+    fn note_emptied(&self, stored: Option<&Positions>, round: &mut Round) {
+        let Some(stored) = stored else { return };
+        if round.stored.as_ref().is_none_or(|before| !stored.covers(before)) {
+            tracing::warn!(
+                replica = self.feeder.name(),
+                "store lost what it held: it is fed anew from the oldest entry of the log"
+            );
+            round.next = self.start_from(stored.clone());
+        }
+    }
+
     /// Moves the log's cursor to what the store holds durably.
     async fn commit(&self, round: &mut Round) {
         let stored = self.feeder.insist("ask its position", || self.feeder.store.0.position()).await;
+        self.note_emptied(stored.as_ref(), round);
+        round.stored.clone_from(&stored);
         let durable = stored.unwrap_or_else(|| round.next.clone());
         if round.committed.as_ref() == Some(&durable) {
             return;

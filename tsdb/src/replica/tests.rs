@@ -37,6 +37,8 @@ struct Ledger {
     /// A batch with one of these values is refused for good, as a whole.
     poison: BTreeSet<u64>,
     keeps_positions: bool,
+    /// Its next position says that it lost everything.
+    emptied: bool,
     flushes: usize,
     expired_at: Vec<Timestamp>,
 }
@@ -98,7 +100,10 @@ impl WriteSamples for FakeStore {
     }
 
     async fn position(&self) -> Result<Option<Positions>, WriteError> {
-        let ledger = self.lock();
+        let mut ledger = self.lock();
+        if std::mem::take(&mut ledger.emptied) {
+            return Ok(Some(Positions::default()));
+        }
         Ok(ledger.keeps_positions.then(|| ledger.covered.clone()))
     }
 
@@ -406,4 +411,27 @@ async fn what_went_before_a_new_store_saw_it_is_noted_once() {
     let span = TimeRange { start: Timestamp::from_secs(0), end: Timestamp::from_secs(600) };
     let noted = Missed { bytes: 10, span: Some(span) };
     assert_eq!(with_lost_frames(Some(noted)).await.1, Some(noted));
+}
+
+#[tokio::test]
+async fn a_store_that_lost_everything_is_fed_anew_and_the_rest_noted() {
+    let bench = Bench::new(20).await;
+    let replica = bench.replica(bench.store.clone()).with_ledger(bench.log.clone());
+    let progress = replica.progress();
+    let shutdown = CancellationToken::new();
+    let following = tokio::spawn(replica.follow(shutdown.clone()));
+    bench.driven(progress.wait_until(&bench.log.end())).await.expect("arrives");
+    bench.log.release(5);
+    bench.store.lock().emptied = true;
+    let fed_anew = async {
+        while bench.store.lock().taken.len() < 35 {
+            tokio::task::yield_now().await;
+        }
+    };
+    bench.driven(fed_anew).await;
+    shutdown.cancel();
+    bench.driven(following).await.expect("task").expect("ends well");
+    assert_eq!(bench.store.lock().taken, [numbers(0..20), numbers(5..20)].concat());
+    let missed = bench.log.missed("replica/fake").expect("ledger");
+    assert_eq!(missed, Some(Missed { bytes: 5, span: None }));
 }
