@@ -36,7 +36,7 @@ pub use log::{
 pub use pipeline::{PipelineKind, PipelinePoint};
 pub use problem::Problem;
 pub use sample::{MissedReason, Origin, Ratio, Sample, Tick, TickOutcome};
-pub use secret::Secret;
+pub use secret::{Secret, SecretFileError};
 pub use store::{
     FieldValue, Matcher, Measurement, Point, Reach, ReadSeries, SeriesData, SeriesQuery, Shortfall,
     StoreError, TimeRange, WriteError, WriteSamples, Written,

@@ -15,6 +15,7 @@ pub mod elasticsearch;
 pub mod http;
 pub mod mysql;
 pub mod postgres;
+mod provider;
 mod secret;
 pub mod sql;
 pub mod sqlite;

@@ -1,29 +1,20 @@
 //! Secrets of sources: read where they are used, and kept out of what is told.
 
+use std::fs::File;
+
 use model::Secret;
 
 use crate::SourceError;
 
-/// A larger secret file is an error.
-const MAX_BYTES: usize = 64 << 10;
-
-/// The secret as it stands or in its file, which is read now, so that it may be rotated. A line end after it is no part
-/// of it.
+/// The secret as it stands or in its file, which is read now, so that it may be rotated.
 pub(super) async fn read(direct: Option<&Secret>, file: Option<&str>) -> Result<Option<String>, SourceError> {
-    match (direct, file) {
-        (Some(secret), _) => Ok(Some(secret.expose().to_owned())),
-        (None, None) => Ok(None),
-        (None, Some(file)) => {
-            let text = tokio::fs::read_to_string(file)
-                .await
-                .map_err(|e| SourceError::permanent(format!("cannot read the secret file {file}: {e}")))?;
-            if text.len() > MAX_BYTES {
-                let message = format!("secret file {file} is larger than {MAX_BYTES} bytes");
-                return Err(SourceError::permanent(message));
-            }
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-    }
+    let exposed = |secret: Secret| secret.expose().to_owned();
+    let (None, Some(file)) = (direct, file) else { return Ok(direct.cloned().map(exposed)) };
+    let file = file.to_owned();
+    let read =
+        tokio::task::spawn_blocking(move || Secret::given_or_in(None, Some(&file), |path| File::open(path)));
+    let secret = read.await.map_err(|e| SourceError::permanent(format!("cannot read a secret file: {e}")))?;
+    secret.map(|secret| secret.map(exposed)).map_err(|e| SourceError::permanent(e.to_string()))
 }
 
 /// Shorter ones are too common to be told from other text.

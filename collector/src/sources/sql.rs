@@ -15,7 +15,6 @@ pub(super) use dialect::Dialect;
 pub(super) use lexer::{Lexer, Token};
 pub(super) use section::{Section, Server, timeouts};
 pub(super) use statement::{MAX_BYTES, Rendered, Statement, parameter, unknown_parameter};
-pub(super) use tls::install_ring;
 pub use tls::{DatabaseTls, TlsMode};
 
 use super::QueryType;

@@ -35,32 +35,17 @@ pub fn slots(receiver: &ReceiverConfig) -> impl Iterator<Item = (String, &Channe
     })
 }
 
-/// A secret given in place or in a file; white space around a file's content is not part of it.
+/// A secret given in place or in a file.
 ///
 /// # Errors
 /// A sentence naming the file.
 pub(crate) fn read_secret(plain: Option<&Secret>, file: Option<&str>) -> Result<Option<Secret>, String> {
-    match (plain, file) {
-        (Some(secret), _) => Ok(Some(secret.clone())),
-        (None, Some(path)) => std::fs::read_to_string(path)
-            .map(|text| Some(Secret::new(text.trim())))
-            .map_err(|error| format!("cannot read the secret file {path}: {error}")),
-        (None, None) => Ok(None),
-    }
+    Secret::given_or_in(plain, file, |path| std::fs::File::open(path)).map_err(|error| error.to_string())
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line of bounded length.
 pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text.replace(['\r', '\n'], " ").chars().take(500).collect()
+    model::causes(error).replace(['\r', '\n'], " ").chars().take(500).collect()
 }
 
 /// Runs a future until a deadline in monotonic time; `None` when it passed.

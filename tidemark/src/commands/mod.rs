@@ -191,14 +191,7 @@ fn tell(error: &CommandError) {
     if let CommandError::Config(findings) = error {
         eprint!("{}", findings.shown(io::stderr().is_terminal()));
     }
-    let mut text = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    eprintln!("{text}");
+    eprintln!("error: {}", model::causes(error));
 }
 
 /// Logs go to stderr.

@@ -6,8 +6,6 @@ use model::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::read::say;
-
 /// The one HTTP listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -52,16 +50,10 @@ impl HttpSection {
     /// # Errors
     /// A sentence naming the file when it cannot be read or holds nothing.
     pub(crate) fn read_token(&mut self) -> Result<(), String> {
-        let Some(path) = &self.token_file else { return Ok(()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| format!("cannot read `{path}`: {}", say(&error)))?;
-        match text.trim() {
-            "" => Err(format!("`{path}` holds no token")),
-            token => {
-                self.token = Some(Secret::new(token));
-                Ok(())
-            }
-        }
+        let (given, file) = (self.token.as_ref(), self.token_file.as_deref());
+        let token = Secret::given_or_in(given, file, |path| std::fs::File::open(path));
+        self.token = token.map_err(|error| error.to_string())?;
+        Ok(())
     }
 
     /// Where people reach this Tidemark: `external_url`, else `listen`; `None` with port 0, which nobody knows before.

@@ -329,7 +329,7 @@ fn a_token_comes_out_of_its_file_and_changes_the_revision() {
     assert_eq!(first.file().http.token.as_ref().unwrap().expose(), "hunter22");
     assert_ne!(first.revision(), load("hunter23\n").unwrap().revision());
     let said = load(" \n").unwrap_err().lines().join("\n");
-    assert!(said.contains("tidemark.yaml:2:41: error: ") && said.ends_with("holds no token"), "{said}");
+    assert!(said.contains("tidemark.yaml:2:41: error: ") && said.ends_with("holds nothing"), "{said}");
 }
 
 #[test]

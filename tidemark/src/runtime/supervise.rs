@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Clock;
+pub(crate) use model::causes as in_full;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -101,18 +102,6 @@ impl Tasks {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, TaskHealth>> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the sections of both versions share.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use model::{Clock, HumanDuration, Secret, StoreError};
@@ -10,8 +11,6 @@ use url::Url;
 use super::http::Http;
 use crate::stores::{Problem, check_name};
 
-/// Longest secret file.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// What InfluxDB calls the shortest retention.
 const MIN_RETENTION: HumanDuration = HumanDuration::from_secs(3_600);
 
@@ -103,19 +102,12 @@ fn check_timeout(kind: &str, timeout: HumanDuration) -> Option<Problem> {
     (!good.contains(&timeout)).then(|| Problem::new([kind, "timeout"], "timeout is not between 1s and 25s"))
 }
 
-/// A secret given in place or in a file, which is read anew each time so that it may be rotated. White space around
-/// a file's content is not part of it.
+/// A secret given in place or in a file, which is read anew each time so that it may be rotated.
 pub(super) async fn secret(plain: Option<&Secret>, file: Option<&str>) -> Result<Option<Secret>, String> {
-    match (plain, file) {
-        (Some(secret), _) => Ok(Some(secret.clone())),
-        (None, None) => Ok(None),
-        (None, Some(file)) => {
-            let cannot = |error| format!("cannot read the secret file {file}: {error}");
-            if tokio::fs::metadata(file).await.map_err(cannot)?.len() > MAX_SECRET_BYTES {
-                return Err(format!("secret file {file} is larger than {MAX_SECRET_BYTES} bytes"));
-            }
-            let text = tokio::fs::read_to_string(file).await.map_err(cannot)?;
-            Ok(Some(Secret::new(text.trim())))
-        }
-    }
+    let (None, Some(file)) = (plain, file) else { return Ok(plain.cloned()) };
+    let file = file.to_owned();
+    let read =
+        tokio::task::spawn_blocking(move || Secret::given_or_in(None, Some(&file), |path| File::open(path)));
+    let secret = read.await.map_err(|error| format!("cannot read a secret file: {error}"))?;
+    secret.map_err(|error| error.to_string())
 }

@@ -32,7 +32,7 @@ fn source() -> ElasticsearchSource {
 
 /// The answer of the server's own API.
 async fn call(method: &str, path: &str, kind: &str, body: String) -> Value {
-    crate::sources::sql::install_ring();
+    crate::sources::provider::install_ring();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let request = client.request(method, format!("{}{path}", url())).header("content-type", kind).body(body);

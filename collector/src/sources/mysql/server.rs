@@ -10,8 +10,9 @@ use mysql_async::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, S
 use super::config::MysqlConfig;
 use super::error;
 use crate::SourceError;
+use crate::sources::provider::install_ring;
 use crate::sources::sql::TlsMode;
-use crate::sources::{certificate, secret, sql};
+use crate::sources::{certificate, secret};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ pub(super) struct Server {
 impl Server {
     /// Reads the certificates.
     pub(super) fn new(config: &MysqlConfig) -> Result<Self, String> {
-        sql::install_ring();
+        install_ring();
         let mode = config.tls.mode(&config.host);
         let tls = if mode == TlsMode::Disable { None } else { Some(ssl_opts(config, mode)?) };
         Ok(Self { config: config.clone(), tls, mode })

@@ -146,14 +146,6 @@ impl DatabaseTls {
     }
 }
 
-/// Makes ring what TLS is done with by libraries that ask for no other.
-pub(crate) fn install_ring() {
-    if CryptoProvider::get_default().is_none() {
-        // Losing a race means that another one is installed: as good.
-        let _ = ring::default_provider().install_default();
-    }
-}
-
 fn is_this_machine(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

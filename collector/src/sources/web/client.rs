@@ -9,8 +9,8 @@ use url::Url;
 
 use super::{Authorization, SecretFrom, Settings};
 use crate::SourceError;
+use crate::sources::provider::install_ring;
 use crate::sources::secret;
-use crate::sources::sql::install_ring;
 
 /// More redirects than this are an error.
 const MAX_REDIRECTS: usize = 5;
