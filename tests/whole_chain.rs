@@ -111,9 +111,7 @@ route: {{receiver: ops, group_by: [metric], group_wait: 1s, group_interval: 1s, 
         let create = "CREATE DATABASE accounts; CREATE TABLE accounts.logins (created_at datetime(3) NOT NULL, channel varchar(9) NOT NULL)";
         self.mariadb(create);
         for (channel, rows) in CHANNELS {
-            self.psql(&format!(
-                "INSERT INTO orders SELECT to_timestamp(s + 0.5), '{channel}' FROM generate_series({from}, {until}) s, generate_series(1, {rows})"
-            ));
+            self.sell(from, until, channel, rows);
             self.mariadb(&format!(
                 "USE accounts; INSERT INTO logins SELECT timestamp'1970-01-01 00:00:00.5' + INTERVAL ({from} + s.seq) SECOND, '{channel}' \
                  FROM seq_0_to_{} s, seq_1_to_{rows}",
@@ -134,13 +132,24 @@ route: {{receiver: ops, group_by: [metric], group_wait: 1s, group_interval: 1s, 
         self.search("POST", "/applications/_bulk?refresh=true", &documents.collect::<String>());
     }
 
-    /// From five to fifteen seconds ahead the application sells nothing.
+    fn sell(&self, from: i64, until: i64, channel: &str, rows: i64) {
+        self.psql(&format!(
+            "INSERT INTO orders SELECT to_timestamp(s + 0.5), '{channel}' FROM generate_series({from}, {until}) s, generate_series(1, {rows})"
+        ));
+    }
+
+    /// From five seconds ahead on the application sells nothing.
     fn drop_orders(&self) {
         let from = now_secs() + 5;
         self.psql(&format!(
-            "DELETE FROM orders WHERE channel = 'app' AND created_at >= to_timestamp({from}) AND created_at < to_timestamp({})",
-            from + 10
+            "DELETE FROM orders WHERE channel = 'app' AND created_at >= to_timestamp({from})"
         ));
+    }
+
+    /// From five seconds ahead on it sells again.
+    fn restore_orders(&self) {
+        let (channel, rows) = CHANNELS[0];
+        self.sell(now_secs() + 5, now_secs() + AHEAD_SECS, channel, rows);
     }
 
     fn psql(&self, sql: &str) {
@@ -256,6 +265,7 @@ fn a_drop_in_a_real_database_reaches_every_phone_while_a_replica_is_down_and_the
     world.second.stop();
     world.drop_orders();
     wait_for("the drop told once by every channel", || (world.told() == [1; 4]).then_some(()));
+    world.restore_orders();
     collector.kill();
     let mut collector = Running::start(dir, &["run", "--role", "collector", "--listen", "127.0.0.1:0"]);
     wait_for("the recovery told once by every channel", || {

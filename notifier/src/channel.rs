@@ -40,11 +40,19 @@ pub struct Unanswered {
     pub claimed: Vec<String>,
 }
 
+/// How the detail of a receipt ends that was found by asking, not given as the answer to the message.
+pub const FOUND: &str = " (found at the provider)";
+
 /// Whether the provider has a message nobody answered for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// It has.
     Yes(Receipt),
+    /// It had, and it will never go out: it is not sent again.
+    Dead {
+        /// What the provider says; holds no secret.
+        message: String,
+    },
     /// It has not, or cannot be asked and takes the same key twice: the message is sent again.
     No,
     /// Not known now: nothing is sent, and it is asked again, not before `retry_after` when the provider said so.

@@ -186,6 +186,7 @@ async fn attempt(engine: Arc<Engine>, slot: Slot, lease: Lease, _held: Held) {
     };
     let outcome = match found {
         Found::Yes(receipt) => Outcome::Receipt(receipt),
+        Found::Dead { message } => Outcome::Permanent { message },
         Found::No => carry(&**clock, &slot, notification).await,
         Found::CannotTell { retry_after, message } => Outcome::Transient { retry_after, message },
     };

@@ -337,6 +337,14 @@ impl FakeTwilio {
         }
     }
 
+    /// Says that what was taken did not and will not go out, with this error.
+    pub fn give_up(&self, code: i64) {
+        for taken in &mut self.lock().taken {
+            taken.resource["status"] = json!("failed");
+            taken.resource["error_code"] = json!(code);
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "stands for another company's clock")]
     fn now(&self) -> i64 {
         let real =

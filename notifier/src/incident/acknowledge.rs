@@ -31,7 +31,8 @@ impl Book {
             let quiet = self.acknowledged_incidents();
             self.changes.hushed.extend(quiet);
         }
-        let order = [Acknowledged::Done, Acknowledged::Already, Acknowledged::Worse, Acknowledged::NotFiring];
+        // Nobody is thanked while one of them got worse.
+        let order = [Acknowledged::Worse, Acknowledged::Done, Acknowledged::Already, Acknowledged::NotFiring];
         order.into_iter().find(|one| results.contains(one)).unwrap_or(Acknowledged::Resolved)
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use model::{AlertId, Severity, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::Addressed;
 use super::rows::{alerts_of, from_json};
-use crate::channel::Unanswered;
+use super::{Addressed, Finished};
+use crate::channel::{FOUND, Unanswered};
 use crate::message::{Message, NoteStatus};
 
 /// How long before a message others to the same recipient may have been written and still be taken for it.
@@ -35,6 +35,34 @@ pub(super) fn unanswered(
         .collect::<rusqlite::Result<_>>()?;
     let (since, until) = (Timestamp::from_nanos(since), Timestamp::from_nanos(until));
     Ok(Some(Unanswered { since, until, claimed }))
+}
+
+/// Whether a delivery may have the provider's message it ends with: one message stands for one delivery. What was found
+/// by asking gives way to what another has already; the answer to the message itself takes it from who found it, which
+/// is asked for and sent again.
+pub(super) fn claim(t: &Transaction<'_>, done: &Finished) -> rusqlite::Result<bool> {
+    if done.provider_id.is_empty() {
+        return Ok(true);
+    }
+    if done.detail.ends_with(FOUND) {
+        let taken = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE provider_id = ?1 AND provider_id <> '' AND id <> ?2)";
+        return t
+            .prepare_cached(taken)?
+            .query_row(params![done.provider_id, done.delivery], |row| row.get::<_, bool>(0))
+            .map(|taken| !taken);
+    }
+    dispossess(t, &done.provider_id, done.delivery, done.decided_at)?;
+    Ok(true)
+}
+
+/// Takes a provider's message from deliveries that found it and are not its own.
+fn dispossess(t: &Transaction<'_>, provider_id: &str, owner: i64, now: Timestamp) -> rusqlite::Result<()> {
+    t.prepare_cached(
+        "UPDATE deliveries SET state = 'queued', provider_id = '', finished_at = NULL, not_before = ?3, decided_at = ?3
+         WHERE provider_id = ?1 AND provider_id <> '' AND id <> ?2 AND detail LIKE '%' || ?4",
+    )?
+    .execute(params![provider_id, owner, now.as_nanos(), FOUND])?;
+    Ok(())
 }
 
 /// The delivery of a key.
@@ -78,5 +106,9 @@ pub(super) fn learn(
                WHERE a.delivery_id = deliveries.id AND a.outcome = 'unknown')",
         )?
         .execute(params![key, provider_id, now.as_nanos()])?;
+    if changed > 0 {
+        let owner = t.query_row("SELECT id FROM deliveries WHERE key = ?1", [key], |row| row.get(0))?;
+        dispossess(t, provider_id, owner, now)?;
+    }
     Ok(changed > 0)
 }

@@ -139,6 +139,9 @@ CREATE TABLE acknowledgements (
 );
 CREATE INDEX acknowledgements_alert ON acknowledgements (alert_id);
 ",
+    "
+CREATE INDEX deliveries_provider ON deliveries (provider_id) WHERE provider_id <> '';
+",
 ];
 
 /// Brings a database to this version.

@@ -13,6 +13,9 @@ use super::{Finished, Lease, Loaded, Step, Store, StoreError, Waiting, schema};
 use crate::plan::ChannelSlot;
 use crate::view::DeliveryState;
 
+/// Longer than any attempt lasts: what a process that ended had under way went out within it.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(300);
+
 /// The store.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -107,6 +110,16 @@ fn lease(
 }
 
 fn finish(t: &Transaction<'_>, done: &Finished) -> rusqlite::Result<()> {
+    if !answers::claim(t, done)? {
+        let back = Finished {
+            outcome: "transient",
+            detail: "the message found at the provider is another delivery's".to_owned(),
+            provider_id: String::new(),
+            state: DeliveryState::Queued,
+            ..done.clone()
+        };
+        return finish(t, &back);
+    }
     let over = !matches!(done.state, DeliveryState::Queued | DeliveryState::Leased);
     t.prepare_cached(
         "UPDATE deliveries SET state = ?2, not_before = ?3, decided_at = ?4, finished_at = ?5, detail = ?6,
@@ -172,7 +185,10 @@ fn release(t: &Transaction<'_>, leased: &[(i64, i64)], why: &str, now: Timestamp
         "UPDATE deliveries SET state = 'queued', not_before = ?2, decided_at = ?2 WHERE id = ?1",
     )?;
     for (id, started) in leased {
-        write_attempt(t, *id, Timestamp::from_nanos(*started), 0, "unknown", why)?;
+        let started = Timestamp::from_nanos(*started);
+        // The request may have gone out at any moment until now.
+        let millis = u64::try_from(now.since(started).min(LONGEST_ATTEMPT).as_millis()).unwrap_or(0);
+        write_attempt(t, *id, started, millis, "unknown", why)?;
         back.execute([*id, now.as_nanos()])?;
     }
     Ok(leased.len())

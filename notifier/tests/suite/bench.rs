@@ -259,19 +259,26 @@ impl Bench {
     }
 
     pub(crate) fn end(&self, lease: &Lease, state: DeliveryState) {
+        self.finish(&Finished { state, ..self.finished(lease) });
+    }
+
+    pub(crate) fn finish(&self, finished: &Finished) {
+        retried(|| self.engine().finish(finished));
+    }
+
+    pub(crate) fn finished(&self, lease: &Lease) -> Finished {
         let now = self.clock.civil_now();
-        let finished = Finished {
+        Finished {
             delivery: lease.delivery,
             started_at: now,
             millis: 1,
             outcome: "delivered",
             detail: "200".into(),
             provider_id: String::new(),
-            state,
+            state: DeliveryState::Accepted,
             not_before: now,
             decided_at: now,
-        };
-        retried(|| self.engine().finish(&finished));
+        }
     }
 
     pub(crate) fn lines(&self) -> String {

@@ -270,6 +270,26 @@ fn channels_that_change_places_keep_their_messages() {
 }
 
 #[test]
+fn a_message_of_the_provider_stands_for_one_delivery() {
+    let bench = queued(&["a", "b"]);
+    let [a, b] = ["ops/webhook/0", "ops/webhook/1"].map(|slot| bench.engine().lease(slot).unwrap().unwrap());
+    let end = |lease: &Lease, detail: &str| {
+        let (provider_id, detail) = ("CA1".to_owned(), detail.to_owned());
+        bench.finish(&Finished { provider_id, detail, ..bench.finished(lease) });
+        let mut all = bench.reader().deliveries(10).unwrap();
+        all.sort_by_key(|delivery| delivery.id);
+        all.into_iter().map(|delivery| (delivery.state, delivery.provider_id)).collect::<Vec<_>>()
+    };
+    let has = |id: &str| (DeliveryState::Accepted, id.to_owned());
+    let waits = || (DeliveryState::Queued, String::new());
+    let found = "queued (found at the provider)";
+    assert_eq!(end(&a, found), [has("CA1"), (DeliveryState::Leased, String::new())]);
+    assert_eq!(end(&b, found), [has("CA1"), waits()], "found, but another's");
+    let b = bench.engine().lease("ops/webhook/1").unwrap().unwrap();
+    assert_eq!(end(&b, "queued"), [waits(), has("CA1")], "the answer to the message itself");
+}
+
+#[test]
 fn a_channel_that_takes_the_place_of_another_does_not_get_its_messages() {
     let mut bench = queued(&["a"]);
     bench.reconfigure(hosts(&["c"]));

@@ -47,6 +47,7 @@ async fn searched(
 fn name(found: &Found) -> &'static str {
     match found {
         Found::Yes(_) => "yes",
+        Found::Dead { .. } => "dead",
         Found::No => "no",
         Found::CannotTell { .. } => "cannot tell",
     }
@@ -56,9 +57,11 @@ fn name(found: &Found) -> &'static str {
 async fn a_message_is_found_by_its_text_its_number_and_its_time() {
     let claimed = Unanswered { claimed: vec![format!("SM{:032x}", 1)], ..unanswered() };
     type Row<'a> = (&'a str, i64, &'a dyn Fn(&FakeTwilio), &'a Unanswered, &'a str);
-    let rows: [Row<'_>; 6] = [
+    let rows: [Row<'_>; 8] = [
         ("it waits there", 62, &|_| {}, &unanswered(), "yes"),
         ("it has gone out", 62, &FakeTwilio::send_out, &unanswered(), "yes"),
+        ("it died and will again", 62, &|fake| fake.give_up(30_006), &unanswered(), "dead"),
+        ("it died of what passes", 62, &|fake| fake.give_up(30_003), &unanswered(), "no"),
         ("the same text long before", 0, &|_| {}, &unanswered(), "no"),
         ("another delivery's", 62, &|_| {}, &claimed, "no"),
         ("the provider is busy", 62, &|fake| fake.always(Mood::TooMany(40)), &unanswered(), "cannot tell"),

@@ -66,15 +66,17 @@ fn notifier(parts: &Parts) -> Result<&Arc<Notifier>, Refusal> {
 
 fn broken(error: &notifier::NotifierError) -> Refusal {
     tracing::error!(error = error as &dyn std::error::Error, "cannot take what was called back");
-    Refusal(StatusCode::INTERNAL_SERVER_ERROR, "not recorded, try again")
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, "not recorded, try again / 未能记录，请重试")
 }
 
 /// The message a token speaks of.
 async fn opened(notifier: &Notifier, token: &str) -> Result<Addressed, Refusal> {
     match notifier.open_link(token).await {
         Ok(Ok(message)) => Ok(message),
-        Ok(Err(LinkError::Forged)) => Err(Refusal(StatusCode::FORBIDDEN, "this link was not made here")),
-        Ok(Err(LinkError::Expired)) => Err(Refusal(StatusCode::GONE, "this link is too old")),
+        Ok(Err(LinkError::Forged)) => {
+            Err(Refusal(StatusCode::FORBIDDEN, "this link was not made here / 此链接不是由本系统生成"))
+        }
+        Ok(Err(LinkError::Expired)) => Err(Refusal(StatusCode::GONE, "this link is too old / 此链接已过期")),
         Err(error) => Err(broken(&error)),
     }
 }

@@ -92,8 +92,8 @@ impl<'a> Resource<'a> {
         })
     }
 
-    /// What became of a message whose resource this is, when it was just made.
-    fn outcome(&self, host: &str, parts: u32) -> Outcome {
+    /// What became of a message whose resource this is.
+    pub(super) fn outcome(&self, host: &str, parts: u32) -> Outcome {
         if !DEAD.contains(&self.status) {
             return Outcome::Receipt(self.receipt(parts));
         }
@@ -109,7 +109,7 @@ impl<'a> Resource<'a> {
     }
 
     /// The provider has it: what is kept of that.
-    pub(super) fn receipt(&self, parts: u32) -> Receipt {
+    fn receipt(&self, parts: u32) -> Receipt {
         let status = if self.status.is_empty() { "accepted" } else { self.status };
         Receipt {
             provider_id: self.sid.to_owned(),

@@ -11,10 +11,10 @@ use model::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Twilio;
 use super::client::Noun;
 use super::outcome::Resource;
-use crate::channel::{Found, Notification, Outcome, Unanswered};
+use super::{Twilio, masked};
+use crate::channel::{FOUND, Found, Notification, Outcome, Receipt, Unanswered};
 use crate::channels::within;
 
 /// What was handed over shows in the lists this long after.
@@ -62,7 +62,8 @@ impl Twilio {
         }
         let searching = Box::pin(self.search_lists(wanted, notification, unanswered));
         let late = || Found::CannotTell { retry_after: None, message: self.late() };
-        within(&*self.clock, self.timeout(), searching).await.unwrap_or_else(late)
+        let found = within(&*self.clock, self.timeout(), searching).await.unwrap_or_else(late);
+        mask(found, &notification.recipient)
     }
 
     /// What has gone out is listed by its time; what still waits at the provider has none and stands in front of the
@@ -110,12 +111,12 @@ impl Twilio {
             };
             let now = self.clock.civil_now();
             let window = Window::new(unanswered, wanted.body.is_none(), now, date.unwrap_or(now));
-            let hit =
-                entries.iter().find_map(|entry| wanted.recognise(entry, notification, unanswered, &window));
-            if let Some(resource) = hit {
-                let mut receipt = resource.receipt(wanted.parts);
-                receipt.detail = format!("{} (found at the provider)", receipt.detail);
-                return Found::Yes(receipt);
+            let outcomes = entries
+                .iter()
+                .filter_map(|entry| wanted.recognise(entry, notification, unanswered, &window))
+                .map(|resource| resource.outcome(&self.host, wanted.parts));
+            if let Some(found) = best(outcomes) {
+                return found;
             }
             match self.next(&page) {
                 Some(next) => url = next,
@@ -159,6 +160,34 @@ impl Twilio {
 
     fn cannot_tell(&self, what: &str) -> Found {
         Found::CannotTell { retry_after: None, message: format!("{} {what}", self.host) }
+    }
+}
+
+/// What was found: a message that goes out before one that never will. One that died of what passes (a phone that is
+/// off) is none: the message is sent again.
+fn best(outcomes: impl Iterator<Item = Outcome>) -> Option<Found> {
+    let mut dead = None;
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Receipt(receipt) => {
+                return Some(Found::Yes(Receipt { detail: receipt.detail + FOUND, ..receipt }));
+            }
+            Outcome::Permanent { message } => dead = Some(Found::Dead { message }),
+            Outcome::Transient { .. } | Outcome::Unknown { .. } => {}
+        }
+    }
+    dead
+}
+
+/// The recipient's number is masked in what goes to logs.
+fn mask(found: Found, recipient: &str) -> Found {
+    let hide = |text: String| text.replace(recipient, &masked(recipient));
+    match found {
+        Found::Dead { message } => Found::Dead { message: hide(message) },
+        Found::CannotTell { retry_after, message } => {
+            Found::CannotTell { retry_after, message: hide(message) }
+        }
+        Found::Yes(_) | Found::No => found,
     }
 }
 

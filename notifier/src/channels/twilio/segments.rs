@@ -73,7 +73,8 @@ fn count_in(text: &str, coding: Coding) -> u32 {
     parts
 }
 
-/// Shortens a text to so many segments with `tail` (such as a link) kept whole behind it. No number, no pair of
+/// Shortens a text to so many segments with `tail` (such as a link) kept whole behind it, or left out when no word fits
+/// beside it. No number, no pair of
 /// surrogates and no character with what combines with it is cut; what was cut is shown by dots.
 pub(in crate::channels) fn shorten(text: &str, tail: &str, max: u32) -> String {
     let whole = format!("{text}{tail}");
@@ -89,7 +90,12 @@ pub(in crate::channels) fn shorten(text: &str, tail: &str, max: u32) -> String {
         end = text[..end].char_indices().next_back().map_or(0, |(at, _)| at);
     }
     let kept = text[..end].trim_end();
-    if kept.is_empty() && count(tail) > max { String::new() } else { format!("{kept}{dots}{tail}") }
+    match (kept, tail) {
+        ("", "") => String::new(),
+        // Words say more than a link.
+        ("", _) => shorten(text, "", max),
+        _ => format!("{kept}{dots}{tail}"),
+    }
 }
 
 /// Whether a cut here would leave a part of a number, which is another number.
@@ -174,10 +180,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_shortened_text_fits_and_begins_as_it_did(text in "\\PC{0,400}", max in 1u32..5) {
-            let short = shorten(&text, " https://t.example.com/a", max);
+        fn a_shortened_text_fits_and_begins_as_it_did(
+            text in "\\PC{0,400}",
+            path in "[a-z]{1,200}",
+            max in 1u32..5,
+        ) {
+            let link = format!(" https://t.example.com/{path}");
+            let short = shorten(&text, &link, max);
             prop_assert!(count(&short) <= max, "{} segments", count(&short));
-            let kept = short.trim_end_matches(" https://t.example.com/a").trim_end_matches(['.', '…']);
+            let kept = short.trim_end_matches(&link).trim_end_matches(['.', '…']);
+            prop_assert!(!kept.is_empty() || text.trim().trim_matches(['.', '…']).is_empty(), "no words: {short:?}");
             prop_assert!(text.starts_with(kept.trim_end_matches('.')), "{text:?} {kept:?}");
         }
     }
