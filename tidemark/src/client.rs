@@ -4,15 +4,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::api::{ErrorAnswer, READYZ, Readiness, ReloadRefused};
 use crate::cli::Role;
 use crate::commands::CommandError;
-use crate::runtime::process::{ProcessNote, read_notes};
+use crate::runtime::process::{ProcessNote, running};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,7 +48,7 @@ impl Client {
     /// # Errors
     /// When HTTP cannot be set up.
     pub(crate) fn find(folder: &Path, role: Role) -> Result<Option<Self>, CommandError> {
-        let note = read_notes(folder).into_iter().filter(is_alive).find(|note| note.has(role));
+        let note = running(folder).into_iter().find(|note| note.has(role));
         note.map(Self::to).transpose()
     }
 
@@ -77,7 +75,7 @@ impl Client {
     /// # Errors
     /// When there is none.
     pub(crate) fn all(folder: &Path, command: &str) -> Result<Vec<Self>, CommandError> {
-        let notes: Vec<_> = read_notes(folder).into_iter().filter(is_alive).collect();
+        let notes = running(folder);
         if notes.is_empty() {
             return Err(CommandError::new(format!(
                 "no tidemark runs on {}: `tidemark {command}` needs one, start it with `tidemark run`",
@@ -180,10 +178,4 @@ impl Client {
             .map_or_else(|_| format!("process {pid} answers {status}"), |answer| answer.error);
         Err(ClientError::Failed(CommandError::new(message)))
     }
-}
-
-/// Whether the process of a note still runs.
-fn is_alive(note: &ProcessNote) -> bool {
-    let Ok(pid) = i32::try_from(note.pid) else { return false };
-    !matches!(kill(Pid::from_raw(pid), None), Err(nix::errno::Errno::ESRCH))
 }

@@ -4,7 +4,9 @@
 //! dies, however it dies), so that no two processes do the same work on one folder.
 //! `data_dir/process.json` (0600) holds roles, address, pid and a token made anew at each start; whoever can read it may
 //! change state. A process without the role `console` leaves the same as `process-ROLE.json`, by the first of its roles.
-//! It is removed at a clean end and overwritten after an unclean one.
+//! It is removed at a clean end. After an unclean one it counts for nothing: a process holds the locks of all its roles
+//! for life, so a note is worth as much as they are held (a process number is given out again, and in every container
+//! from 1), and whoever takes a lock removes the notes that claim its role.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -98,6 +100,7 @@ impl DataFolder {
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700).create(&folder).map_err(io_error("create data folder", path))?;
         let locks = roles.iter().map(|role| take_lock(path, role)).collect::<Result<_, _>>()?;
+        remove_notes_of_the_dead(path, roles);
         let (path, roles) = (path.to_owned(), roles.to_vec());
         Ok(Self { path, roles, _locks: locks, noted: AtomicBool::new(false) })
     }
@@ -138,39 +141,82 @@ impl DataFolder {
 
 impl Drop for DataFolder {
     fn drop(&mut self) {
-        // A note that stays behind is harmless: whoever reads it finds nobody at its address.
+        // A note that stays behind is harmless: nobody holds its locks.
         if self.noted.load(Ordering::Relaxed) {
             let _ = fs::remove_file(self.note());
         }
     }
 }
 
+/// How often a lock is asked for while others only look whether it is held.
+const TRIES: usize = 1000;
+
 fn take_lock(folder: &Path, role: &'static str) -> Result<File, FolderError> {
-    let path = folder.join("locks").join(role);
+    let path = lock_of(folder, role);
     let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
     let file = options.open(&path).map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(FolderError::InUse { path: folder.to_owned(), role, pid: noted_pid(folder, role) })
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
+            // Who looks whether a lock is held shares it for a moment; who has the role does not share it.
+            Err(TryLockError::WouldBlock) if file.try_lock_shared().is_err() => break,
+            Err(TryLockError::WouldBlock) => file.unlock().map_err(io_error("lock", &path))?,
         }
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+        std::thread::yield_now();
+    }
+    Err(FolderError::InUse { path: folder.to_owned(), role, pid: noted_pid(folder, role) })
+}
+
+fn lock_of(folder: &Path, role: &str) -> PathBuf {
+    folder.join("locks").join(role)
+}
+
+/// Whether some process has this role now.
+fn is_held(folder: &Path, role: &str) -> bool {
+    match File::open(lock_of(folder, role)) {
+        Ok(file) => file.try_lock_shared().is_err(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// The notes that claim a role of these, whose locks are ours: who left them is dead.
+fn remove_notes_of_the_dead(folder: &Path, ours: &[&str]) {
+    for (path, note) in notes(folder) {
+        if note.roles.iter().any(|role| ours.contains(&role.as_str()))
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(%error, note = %path.display(), "commands will still ask a process that died");
+        }
     }
 }
 
 fn noted_pid(folder: &Path, role: &str) -> String {
-    let notes = read_notes(folder).into_iter();
-    let mut pids = notes.filter(|note| note.roles.iter().any(|name| name == role)).map(|note| note.pid);
-    pids.next().map_or_else(|| "?".to_owned(), |pid| pid.to_string())
+    let mut notes = notes(folder).map(|(_, note)| note);
+    let note = notes.find(|note| note.roles.iter().any(|name| name == role));
+    note.map_or_else(|| "?".to_owned(), |note| note.pid.to_string())
 }
 
-/// The notes that processes left in this folder and that can be read, in the order of the data's way; a process that
-/// died may have left one too.
-pub(crate) fn read_notes(folder: &Path) -> Vec<ProcessNote> {
+/// The notes of the processes that run on this folder, in the order of the data's way.
+pub(crate) fn running(folder: &Path) -> Vec<ProcessNote> {
+    let lives = |note: &ProcessNote| {
+        let known = Roles::all().names();
+        let mut roles = note.roles.iter();
+        !note.roles.is_empty() && roles.all(|role| known.contains(&role.as_str()) && is_held(folder, role))
+    };
+    notes(folder).map(|(_, note)| note).filter(lives).collect()
+}
+
+/// Every note that can be read, also of processes that died, in the order of the data's way.
+fn notes(folder: &Path) -> impl Iterator<Item = (PathBuf, ProcessNote)> {
     let names = Roles::all().names().into_iter().map(|role| format!("process-{role}.json"));
-    let read = |name: String| serde_json::from_slice(&fs::read(folder.join(name)).ok()?).ok();
-    names.chain([NOTE.to_owned()]).filter_map(read).collect()
+    let paths = names.chain([NOTE.to_owned()]).map(|name| folder.join(name));
+    let read = |path: PathBuf| {
+        let note = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        Some((path, note))
+    };
+    paths.collect::<Vec<_>>().into_iter().filter_map(read)
 }
 
 /// A fresh random token, 32 hex digits.
@@ -195,7 +241,7 @@ mod tests {
         );
         assert!(DataFolder::lock(dir.path(), &["detector"]).is_ok());
         drop(first);
-        assert!(read_notes(dir.path()).is_empty());
+        assert!(running(dir.path()).is_empty());
         assert!(DataFolder::lock(dir.path(), &["collector", "store"]).is_ok());
     }
 
@@ -208,10 +254,54 @@ mod tests {
         folders.iter().for_each(|folder| folder.leave_note("127.0.0.1:1", &Secret::new("t")).unwrap());
         let roles =
             |notes: Vec<ProcessNote>| notes.iter().map(ProcessNote::roles_in_words).collect::<Vec<_>>();
-        assert_eq!(roles(read_notes(dir.path())), ["collector", "detector, notifier", "store, console"]);
+        assert_eq!(roles(running(dir.path())), ["collector", "detector, notifier", "store, console"]);
         let left: Vec<_> = folders.into_iter().skip(1).collect();
-        assert_eq!(roles(read_notes(dir.path())), ["detector, notifier", "store, console"]);
+        assert_eq!(roles(running(dir.path())), ["detector, notifier", "store, console"]);
         drop(left);
+    }
+
+    /// As if a process with these roles had been killed; its number is in use again.
+    fn note_of_the_dead(dir: &Path, name: &str, roles: &[&str]) {
+        let (pid, roles) = (std::process::id(), roles.iter().map(|role| (*role).to_owned()).collect());
+        let note = ProcessNote { pid, address: "127.0.0.1:1".into(), token: "t".into(), roles };
+        fs::write(dir.join(name), serde_json::to_vec(&note).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_note_of_the_dead_counts_for_nothing_though_its_process_number_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        note_of_the_dead(dir.path(), "process-detector.json", &["detector", "notifier"]);
+        assert!(running(dir.path()).is_empty(), "nobody ever held its locks");
+        let other = DataFolder::lock(dir.path(), &["collector"]).unwrap();
+        other.leave_note("127.0.0.1:2", &Secret::new("t")).unwrap();
+        let addresses = || running(dir.path()).into_iter().map(|note| note.address).collect::<Vec<_>>();
+        assert_eq!(addresses(), ["127.0.0.1:2"]);
+        assert!(dir.path().join("process-detector.json").exists(), "not for the collector to remove");
+
+        // Another has one of its roles, under a name of its own.
+        let heir = DataFolder::lock(dir.path(), &["store", "notifier", "console"]).unwrap();
+        assert!(!dir.path().join("process-detector.json").exists());
+        heir.leave_note("127.0.0.1:3", &Secret::new("t")).unwrap();
+        let _detector = DataFolder::lock(dir.path(), &["detector"]).unwrap();
+        assert_eq!(addresses(), ["127.0.0.1:2", "127.0.0.1:3"]);
+    }
+
+    #[test]
+    fn who_looks_whether_a_role_is_held_does_not_keep_another_from_taking_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataFolder::lock(dir.path(), &["store"]).unwrap());
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    is_held(dir.path(), "store");
+                }
+            });
+            let taken: Vec<_> =
+                (0..200).map(|_| DataFolder::lock(dir.path(), &["store"]).map(drop)).collect();
+            stop.store(true, Ordering::Relaxed);
+            assert!(taken.iter().all(Result::is_ok), "{taken:?}");
+        });
     }
 
     #[test]
