@@ -124,8 +124,9 @@ impl Replica {
     ) -> Self {
         let consumer = consumer_of(store.name());
         let metrics = metrics.of_store(store.name());
-        let feeder = Feeder { store: StoreHandle(store), options, clock, metrics, status: Arc::default() };
-        Self { log: LogHandle(log), ledger: None, consumer, feeder }
+        let (log, store, status) = (LogHandle(log), StoreHandle(store), Arc::default());
+        let feeder = Feeder { log: Some(log.clone()), store, options, clock, metrics, status };
+        Self { log, ledger: None, consumer, feeder }
     }
 
     /// The same with a status kept elsewhere, so that it outlives this consumer.
@@ -233,7 +234,7 @@ impl Replica {
             round.next = batch.next;
             self.feeder.status.written(&batch.entries, &round.next, &self.log.0.end());
         }
-        self.note_lag(&round.next);
+        self.feeder.note_lag();
         self.upkeep(round, idle).await;
         if idle {
             self.wait(round).await;
@@ -343,13 +344,6 @@ impl Replica {
         Ok(())
     }
 
-    fn note_lag(&self, next: &Positions) {
-        let end = self.log.0.end();
-        let lag: u64 = end.0.iter().map(|(partition, end)| end.saturating_sub(next.next(partition))).sum();
-        self.feeder.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        self.feeder.note_age();
-    }
-
     async fn note_losses(&self, batch: &ReadBatch) {
         self.feeder.metrics.unknown.inc_by(batch.unknown as u64);
         if batch.lost_bytes == 0 {
@@ -389,6 +383,7 @@ fn describe(error: &ReadError) -> String {
 }
 
 /// The log, shown in `Debug` without its content.
+#[derive(Clone)]
 struct LogHandle(Arc<dyn SampleLog>);
 
 impl std::fmt::Debug for LogHandle {

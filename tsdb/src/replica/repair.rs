@@ -134,7 +134,7 @@ impl Repair {
         let status = status.map(|(_, status)| Arc::clone(status)).unwrap_or_default();
         let (consumer, metrics) = (consumer_of(store.name()), metrics.of_store(store.name()));
         let follow = options.follow.clone();
-        let feeder = Feeder { store: StoreHandle(store), options: follow, clock, metrics, status };
+        let feeder = Feeder { log: None, store: StoreHandle(store), options: follow, clock, metrics, status };
         Self { replicas, ledger: LedgerHandle(ledger), consumer, feeder, options }
     }
 

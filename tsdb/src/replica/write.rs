@@ -7,7 +7,7 @@ use model::{Clock, Entry, Point, Positions, WriteError, Written};
 
 use super::metrics::StoreMetrics;
 use super::status::Status;
-use super::{FollowOptions, StoreHandle};
+use super::{FollowOptions, LogHandle, StoreHandle};
 use crate::points::entry_points;
 
 /// Of so many refused points of one write the reason is logged; the rest are counted.
@@ -56,6 +56,8 @@ impl<'p> Covers<'p> {
 /// A store and the patience it is written to with.
 #[derive(Clone, Debug)]
 pub(super) struct Feeder {
+    /// What it is fed from; `None` when it is repaired.
+    pub(super) log: Option<LogHandle>,
     pub(super) store: StoreHandle,
     pub(super) options: FollowOptions,
     pub(super) clock: Arc<dyn Clock>,
@@ -173,7 +175,7 @@ impl Feeder {
     ) {
         self.metrics.errors.inc();
         self.metrics.up.set(0);
-        self.note_age();
+        self.note_lag();
         self.status.failed(format!("cannot {operation}: {problem}"));
         let tries = backoff.tries + 1;
         let wait = backoff.step(asked);
@@ -183,10 +185,14 @@ impl Feeder {
         self.clock.sleep(wait).await;
     }
 
-    /// How old the oldest entry is that is not written; also told while the store fails.
-    pub(super) fn note_age(&self) {
-        let lag = self.status.lag(self.clock.civil_now()).unwrap_or_default();
-        self.metrics.lag_seconds.set(lag.as_secs_f64());
+    /// How much of the log is not written, and how old the oldest entry of it is; also told while the store fails.
+    pub(super) fn note_lag(&self) {
+        let Some(log) = &self.log else { return };
+        let (end, visible) = (log.0.end(), self.status.visible());
+        let lag: u64 = end.0.iter().map(|(partition, end)| end.saturating_sub(visible.next(partition))).sum();
+        self.metrics.lag_bytes.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        let age = self.status.lag(self.clock.civil_now()).unwrap_or_default();
+        self.metrics.lag_seconds.set(age.as_secs_f64());
     }
 
     pub(super) fn too_slow(&self, limit: Duration) -> WriteError {
