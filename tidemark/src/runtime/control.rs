@@ -53,6 +53,11 @@ fn absent(role: &str) -> Failure {
     Failure(StatusCode::NOT_FOUND, format!("this process does not have the role `{role}`"))
 }
 
+fn no_alerts() -> Failure {
+    let message = "no process with the role `notifier` has made its database yet";
+    Failure(StatusCode::SERVICE_UNAVAILABLE, message.to_owned())
+}
+
 /// Runs what touches the disk where blocking is allowed.
 async fn off_the_executor<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -76,7 +81,7 @@ struct AlertsQuery {
 }
 
 async fn alerts(State(parts): Shared, Query(query): Query<AlertsQuery>) -> Result<Response, Failure> {
-    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let reader = parts.alerts.reader().await.ok_or_else(no_alerts)?;
     let language = parts.config().language();
     let since = query.since.map(|text| text.parse::<Since>()).transpose();
     let since = since.map_err(|message| Failure(StatusCode::BAD_REQUEST, message))?;
@@ -92,7 +97,7 @@ async fn alerts(State(parts): Shared, Query(query): Query<AlertsQuery>) -> Resul
 }
 
 async fn alert(State(parts): Shared, Path(id): Path<String>) -> Result<Response, Failure> {
-    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let reader = parts.alerts.reader().await.ok_or_else(no_alerts)?;
     let language = parts.config().language();
     let detail = off_the_executor(move || {
         let id =
@@ -113,7 +118,7 @@ async fn acknowledge(
     Json(asked): Json<AckRequest>,
 ) -> Result<Response, Failure> {
     let notifier = parts.notifier.as_ref().ok_or_else(|| absent("notifier"))?;
-    let reader = parts.alerts.clone().ok_or_else(|| absent("notifier"))?;
+    let reader = parts.alerts.reader().await.ok_or_else(no_alerts)?;
     let plain = |text: &str| text.chars().count() <= LONGEST_NAME && !text.contains(char::is_control);
     if !plain(&asked.by) || !plain(&asked.via) {
         let message = format!("`by` and `via` are names of at most {LONGEST_NAME} characters");

@@ -4,6 +4,7 @@
 //! first; then deliveries in flight end within `shutdown_timeout`, consumers and stores finish what they hold, the log
 //! is closed. What was not delivered is in the outbox, what was not judged or stored is in the log.
 
+mod alerts;
 pub(crate) mod clock;
 mod console_backend;
 mod control;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use collector::Collector;
 use model::{Clock, Monotonic, ReadSeries, SampleLog};
-use notifier::{Notifier, Reader};
+use notifier::Notifier;
 use queue::{Log, LogDir};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ use crate::config::Config;
 pub(crate) use roles::Roles;
 pub(crate) use start::start;
 
+use alerts::Alerts;
 use reload::Reloader;
 use supervise::Tasks;
 
@@ -76,7 +78,7 @@ pub(crate) struct Parts {
     collector: Option<Arc<Collector>>,
     detector: Option<detector::consumer::ProgressReader>,
     notifier: Option<Arc<Notifier>>,
-    alerts: Option<Reader>,
+    alerts: Alerts,
     config: Arc<Reloader>,
     tasks: Tasks,
 }

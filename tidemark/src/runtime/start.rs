@@ -18,6 +18,7 @@ use tsdb::{
     FollowOptions, ReadOptions, Repair, RepairOptions, Replica, ReplicaMetrics, Replicas, Status, Store,
 };
 
+use super::alerts::Alerts;
 use super::listener::{Limits, ListenerMetrics, Server};
 use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
@@ -27,6 +28,9 @@ use super::supervise::{Tasks, in_full};
 use super::{Parts, Running, RuntimeOptions, readings, server, telemetry};
 use crate::cli::Role;
 use crate::config::Config;
+
+/// The notifier's database in the data folder.
+const NOTIFIER_DB: &str = "notifier.db";
 
 /// Why Tidemark could not start. Nothing was changed on disk but what opening repairs.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +96,7 @@ struct Starting {
     members: Option<Arc<Replicas>>,
     detector: Option<watch::Receiver<Progress>>,
     notifier: Option<Arc<Notifier>>,
-    alerts: Option<notifier::Reader>,
+    alerts: Alerts,
     collector: Option<Arc<Collector>>,
 }
 
@@ -135,7 +139,7 @@ impl Starting {
             members: None,
             detector: None,
             notifier: None,
-            alerts: None,
+            alerts: Alerts::of_another(data_dir.join(NOTIFIER_DB)),
             collector: None,
             options,
         })
@@ -256,16 +260,15 @@ impl Starting {
     }
 
     fn start_notifier(&mut self, data_dir: &Path) -> Result<(), StartError> {
-        let path = data_dir.join("notifier.db");
         if !self.options.roles.has(Role::Notifier) {
-            self.alerts = notifier::open_read_only(&path).ok();
             return Ok(());
         }
+        let path = data_dir.join(NOTIFIER_DB);
         let metrics = NotifierMetrics::register(&mut self.registry);
         let (log, clock) = (Arc::clone(&self.log), self.clock());
         let notifier = Notifier::open(&path, self.config.notifier(), log, clock, metrics);
         let notifier = Arc::new(notifier.map_err(|e| part("notifier")(&e))?);
-        self.alerts = Some(notifier.reader());
+        self.alerts = Alerts::own(notifier.reader(), path);
         if let Some(progress) = &self.detector {
             notifier.set_upstream(self.caught_up(progress.clone()));
         }

@@ -77,7 +77,7 @@ impl ConsoleBackend {
         what: &'static str,
         read: impl FnOnce(&Reader) -> Result<T, notifier::NotifierError> + Send + 'static,
     ) -> Result<T, BackendError> {
-        let Some(reader) = self.parts.alerts.clone() else { return Ok(T::default()) };
+        let Some(reader) = self.parts.alerts.reader().await else { return Ok(T::default()) };
         match tokio::task::spawn_blocking(move || read(&reader)).await {
             Ok(read) => read.map_err(failed(what)),
             Err(panicked) => Err(failed(what)(panicked)),
