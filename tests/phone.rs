@@ -5,11 +5,13 @@
 #[expect(dead_code, unreachable_pub, reason = "every test binary uses a part of it")]
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::Value;
 use support::fake_twilio::{ACCOUNT, FROM, FakeTwilio, Mood, TOKEN, Taken, encode_form, sign};
-use support::{Running, get, http, level, ready_address, tidemark, wait_for, write};
+use support::{DEADLINE, Running, get, http, level, ready_address, tidemark, wait_for, write};
 
 const TO: &str = "+8613800138000";
 
@@ -124,6 +126,62 @@ fn key_1_on_the_phone_takes_it_in_hand() {
         "numbers stay out of logs: {}",
         running.said()
     );
+}
+
+/// The head and body of an answer, as they came.
+fn raw(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let asked = format!("GET {path} HTTP/1.1\r\nhost: tidemark.test\r\nconnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn links_lead_to_the_console_and_work_though_another_process_notifies() {
+    let (dir, twilio) = (tempfile::tempdir().unwrap(), FakeTwilio::start());
+    level::create(dir.path(), 3);
+    configure(dir.path(), &twilio);
+    // It starts before there is a notifier, and before the notifier's database.
+    let console = Running::start(dir.path(), &["run", "--role", "store,console"]);
+    let address = ready_address(&dir.path().join("data"));
+    let (status, why) = press(&address, "/hooks/twilio/key/msg.1.00", "1", None);
+    assert!(status == 503 && why.contains("no process that notifies runs"), "{why}");
+    assert_eq!(http("GET", &address, "/api/v1/alerts", &[], "").unwrap().0, 503);
+    assert!(get(&address, "/api/v1/console/overview").is_some(), "the page shows no alert");
+
+    let notifying = ["run", "--role", "collector,detector,notifier"];
+    let mut notifier = Running::start(dir.path(), &notifying);
+    let path = action(&wait_for("the call", || twilio.of("Calls").first().cloned()));
+    assert_eq!(press(&address, &path.replace("msg_", "msg-"), "1", None).0, 403, "another link");
+    assert_eq!(press(&address, &path, "1", Some("AAAAAAAAAAAAAAAAAAAAAAAAAAA=")).0, 403, "another signature");
+    assert_eq!(http("POST", &address, &path, &[], &"x".repeat(20_000)).unwrap().0, 413, "a large body");
+    assert!(alert(&address)["acknowledged"].is_null(), "{}", alert(&address));
+    let link = path.replace("/hooks/twilio/key/", "/ack/");
+    let page = raw(&address, &link);
+    for part in
+        ["HTTP/1.1 200", "text/html", "default-src 'none'", "no-store", "no-referrer", "<button>Acknowledge"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let (status, script) = press(&address, &path, "1", None);
+    assert!(status == 200 && script.contains(">Acknowledged. Thank you.<"), "{script}");
+    assert_eq!(alert(&address)["acknowledged"]["by"], TO);
+    let (status, page) = http("POST", &address, &link, &[], "").unwrap();
+    assert!(status == 200 && page.contains("Acknowledged. Thank you."), "{page}");
+    let id = alert(&address)["id"].as_str().unwrap().to_owned();
+    let again = String::from_utf8(tidemark(dir.path(), &["alerts", "ack", &id]).stdout).unwrap();
+    assert!(again.contains("was acknowledged before"), "{again}");
+
+    notifier.kill();
+    assert_eq!(press(&address, &path, "1", None).0, 503);
+    let _again = Running::start(dir.path(), &notifying);
+    wait_for("links to work again", || (raw(&address, &link).starts_with("HTTP/1.1 200")).then_some(()));
+    let said = console.said();
+    assert_eq!(said.matches("no alerts can be read until").count(), 1, "{said}");
+    assert!(!said.contains(path.rsplit('.').next().unwrap()), "a link is in the log: {said}");
 }
 
 #[test]

@@ -42,6 +42,19 @@ impl From<ClientError> for CommandError {
     }
 }
 
+/// HTTP to a process of the same machine, with so much time for an answer.
+///
+/// # Errors
+/// When it cannot be set up.
+pub(crate) fn http(timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
 impl Client {
     /// The process that has this role on this data folder; `None` when there is none.
     ///
@@ -91,13 +104,7 @@ impl Client {
     }
 
     fn to(note: ProcessNote) -> Result<Self, CommandError> {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| CommandError::because("cannot set up HTTP", error))?;
+        let http = http(TIMEOUT).map_err(|error| CommandError::because("cannot set up HTTP", error))?;
         Ok(Self { http, note })
     }
 

@@ -7,6 +7,8 @@
 //! | `GET /ack/{token}` | our signature in the token | shows what would be acknowledged |
 //! | `POST /ack/{token}` | the same | acknowledges |
 //!
+//! In a process without the role `notifier` they go on to the one that has it ([`forward`]).
+//!
 //! A token acknowledges what its message told, as bad as it told it, for a day; said again it changes nothing. The page
 //! is in front of the link of mails because scanners open links. Bodies are small, and what is not signed here touches
 //! no database but one look-up of a message's key.
@@ -17,6 +19,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use notifier::Notifier;
@@ -29,7 +32,10 @@ use notifier::view::Acknowledged;
 
 use super::Parts;
 
+mod forward;
 mod page;
+
+use forward::Forward;
 
 /// Where the paths begin that the guard lets through.
 pub(super) const PREFIXES: [&str; 2] = ["/hooks/", "/ack/"];
@@ -37,18 +43,26 @@ pub(super) const PREFIXES: [&str; 2] = ["/hooks/", "/ack/"];
 /// Largest body of a callback.
 const BODY_LIMIT: usize = 16 << 10;
 
+/// Where a provider's signature stands.
+const SIGNATURE: &str = "x-twilio-signature";
+
 /// Most fields of a callback that are looked at.
 const FIELD_LIMIT: usize = 100;
 
 type Shared = State<Arc<Parts>>;
 
-/// The routes.
-pub(super) fn routes() -> Router<Arc<Parts>> {
-    Router::new()
+/// The routes; of a process that does not notify, those by which the one that does is asked.
+pub(super) fn routes(parts: &Parts) -> Router<Arc<Parts>> {
+    let mut routes = Router::new()
         .route(&format!("{KEY_PATH}{{token}}"), post(key))
         .route(&format!("{STATUS_PATH}{{key}}"), post(status))
-        .route("/ack/{token}", get(page::show).post(page::acknowledge))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .route("/ack/{token}", get(page::show).post(page::acknowledge));
+    if parts.notifier.is_none()
+        && let Some(forward) = Forward::new(parts)
+    {
+        routes = routes.layer(from_fn_with_state(forward, forward::pass_on));
+    }
+    routes.layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// A refusal in a word: who asks wrongly is told no more.
@@ -61,7 +75,7 @@ impl IntoResponse for Refusal {
 }
 
 fn notifier(parts: &Parts) -> Result<&Arc<Notifier>, Refusal> {
-    parts.notifier.as_ref().ok_or(Refusal(StatusCode::NOT_FOUND, "this process tells nobody"))
+    parts.notifier.as_ref().ok_or(forward::NOBODY)
 }
 
 fn broken(error: &notifier::NotifierError) -> Refusal {
@@ -93,8 +107,7 @@ fn signed_form(
         url::form_urlencoded::parse(body).into_owned().take(FIELD_LIMIT).collect();
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let url = format!("{}{path}", message.message.external_url.trim_end_matches('/'));
-    let signature =
-        headers.get("x-twilio-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if notifier.is_from_provider(message, &Callback { url: &url, form: &form, signature }) {
         return Ok(form);
     }

@@ -44,12 +44,13 @@ pub(super) fn app(
     });
     let pages = served.pages.then(|| pages(&parts, served.showcase));
     let metrics = get(move |State(parts): State<Arc<Parts>>| async move { metrics_page(&registry, &parts) });
+    let hooks = hooks::routes(&parts);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(READYZ, get(readiness))
         .route("/metrics", metrics)
         .merge(control::routes())
-        .merge(hooks::routes())
+        .merge(hooks)
         .with_state(parts)
         .merge(pages.unwrap_or_default())
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
