@@ -179,7 +179,8 @@ const standing = (ok, text) => ({ content: el("span", { class: "standing", "data
 
 function consumerWords({ ok, detail, store }, now) {
   if (!store) return detail || t(ok ? "ok" : "behind");
-  return t(`store_${store.kind}`, { why: detail, from: store.from, at: store.at === undefined ? "" : shortTime(store.at, now) });
+  const kind = store.kind === "copying" && store.at === undefined ? "copying_begun" : store.kind;
+  return t(`store_${kind}`, { why: detail, from: store.from, at: store.at === undefined ? "" : shortTime(store.at, now) });
 }
 
 function table(caption, columns, rows) {

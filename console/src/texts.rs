@@ -372,6 +372,11 @@ pub(crate) const TEXTS: &[(&str, &str, &str)] = &[
         "Incomplete: what it missed is being copied from {from}, done down to {at}",
         "数据不完整：正从 {from} 复制缺失部分，已复制到 {at}",
     ),
+    (
+        "store_copying_begun",
+        "Incomplete: what it missed is being copied from {from}",
+        "数据不完整：正从 {from} 复制缺失部分",
+    ),
     ("store_down", "Down: {why}", "不可用：{why}"),
     ("store_hopeless", "Incomplete: no store has what it missed", "数据不完整：缺失部分已无存储可供复制"),
     ("store_waiting", "Incomplete: waiting for a store to copy from", "数据不完整：等待可供复制的存储"),

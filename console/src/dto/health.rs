@@ -3,7 +3,7 @@
 use model::Timestamp;
 use serde::Serialize;
 
-use super::{millis, millis_opt};
+use super::millis_opt;
 
 /// Whether the numbers arrive at all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -81,9 +81,9 @@ pub enum StoreTrouble {
     Copying {
         /// From which store.
         from: String,
-        /// Down to where they are copied.
-        #[serde(serialize_with = "millis")]
-        at: Timestamp,
+        /// Down to where they are copied; `None` before the first of them, when nobody knows how new the newest is.
+        #[serde(serialize_with = "millis_opt", skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
     /// It lacks numbers that no store has any more.
     Hopeless,

@@ -43,6 +43,11 @@ fn missed_span(standing: &Standing) -> Option<TimeRange> {
     (span.start > Timestamp::MIN && !span.is_empty()).then_some(span)
 }
 
+/// How far a copy is, the newest first; `None` at its begin, when what is missing has no known end.
+pub(super) fn copied_down_to(left: TimeRange) -> Option<Timestamp> {
+    (left.end < Timestamp::MAX).then_some(left.end)
+}
+
 /// What is wrong with it; empty when nothing is.
 pub(super) fn in_words(standing: &Standing) -> String {
     if let Some(trouble) = &standing.trouble {
@@ -52,9 +57,10 @@ pub(super) fn in_words(standing: &Standing) -> String {
         _ if standing.missed.is_none() => String::new(),
         Repairing::Idle => "incomplete: it lacks a part of what is older".to_owned(),
         Repairing::Waiting => "incomplete: waiting for a replica to copy from".to_owned(),
-        Repairing::Copying { from, left, points } => {
-            format!("incomplete: {points} points were copied from `{from}`, down to {}", left.end)
-        }
+        Repairing::Copying { from, left, points } => match copied_down_to(*left) {
+            Some(at) => format!("incomplete: {points} points were copied from `{from}`, down to {at}"),
+            None => format!("incomplete: it is being copied to from `{from}`"),
+        },
         Repairing::Hopeless => "incomplete: no other replica has what it missed".to_owned(),
     }
 }
@@ -78,4 +84,28 @@ pub(super) fn accept(parts: &Parts, name: &str) -> Result<(), (StatusCode, Strin
     }
     tracing::warn!(replica = name, ?missed, "what the replica lacks was accepted; it is read again");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Missed;
+
+    #[test]
+    fn a_copy_of_unknown_span_tells_no_time_before_it_knows_one() {
+        let missed = Missed { bytes: 1, span: None };
+        let standing = |end| Standing {
+            missed: Some(missed),
+            repair: Repairing::Copying {
+                from: "b".into(),
+                left: TimeRange { end, ..TimeRange::ALL },
+                points: 7,
+            },
+            ..Standing::default()
+        };
+        let begun = in_words(&standing(Timestamp::MAX));
+        assert_eq!(begun, "incomplete: it is being copied to from `b`");
+        let under_way = in_words(&standing(Timestamp::from_nanos(0)));
+        assert_eq!(under_way, "incomplete: 7 points were copied from `b`, down to 1970-01-01T00:00:00Z");
+    }
 }

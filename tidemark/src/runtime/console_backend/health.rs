@@ -8,6 +8,7 @@ use notifier::view::ChannelHealth;
 use tsdb::{Repairing, Standing};
 
 use super::super::Parts;
+use super::super::replicas::copied_down_to;
 use super::cards::Timing;
 
 /// The health of everything this process does.
@@ -88,9 +89,31 @@ fn of_store(row: ConsumerRow, standing: &Standing) -> ConsumerRow {
         _ if standing.trouble.is_some() => StoreTrouble::Down,
         _ if standing.missed.is_none() => return row,
         Repairing::Idle | Repairing::Waiting => StoreTrouble::Waiting,
-        Repairing::Copying { from, left, .. } => StoreTrouble::Copying { from: from.clone(), at: left.end },
+        Repairing::Copying { from, left, .. } => {
+            StoreTrouble::Copying { from: from.clone(), at: copied_down_to(*left) }
+        }
         Repairing::Hopeless => StoreTrouble::Hopeless,
     };
     let detail = standing.trouble.clone().unwrap_or_default();
     ConsumerRow { ok: false, detail, store: Some(store), ..row }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Missed, TimeRange, Timestamp};
+
+    #[test]
+    fn the_page_gets_a_time_of_a_copy_only_when_there_is_one() {
+        let shown = |end| {
+            let left = TimeRange { end, ..TimeRange::ALL };
+            let repair = Repairing::Copying { from: "b".into(), left, points: 0 };
+            let standing =
+                Standing { missed: Some(Missed { bytes: 1, span: None }), repair, ..Standing::default() };
+            serde_json::to_value(of_store(ConsumerRow::default(), &standing).store).unwrap()
+        };
+        assert_eq!(shown(Timestamp::MAX), serde_json::json!({"kind": "copying", "from": "b"}));
+        let dated = serde_json::json!({"kind": "copying", "from": "b", "at": 5});
+        assert_eq!(shown(Timestamp::from_nanos(5_000_000)), dated);
+    }
 }
