@@ -97,10 +97,34 @@ async fn readiness(State(parts): State<Arc<Parts>>) -> Response {
 
 /// How each store stands.
 fn stores(parts: &Parts) -> Vec<PartReadiness> {
-    let part = |(name, standing): (String, tsdb::Standing)| PartReadiness {
+    let standings = super::replicas::standings(parts).into_iter();
+    standings.map(|(name, standing)| store(&name, &standing)).collect()
+}
+
+/// How a store stands; one that was not reached since the start is not ready, though nothing failed yet.
+fn store(name: &str, standing: &tsdb::Standing) -> PartReadiness {
+    let waited_for = !standing.started && standing.trouble.is_none();
+    PartReadiness {
         part: format!("store {name}"),
-        ready: standing.trouble.is_none(),
-        detail: super::replicas::in_words(&standing),
-    };
-    super::replicas::standings(parts).into_iter().map(part).collect()
+        ready: standing.started && standing.trouble.is_none(),
+        detail: if waited_for { "not reached yet".into() } else { super::replicas::in_words(standing) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_ready_once_it_was_reached_and_takes_what_it_is_given() {
+        let stands = |started, trouble: Option<&str>| {
+            let trouble = trouble.map(str::to_owned);
+            let part = store("a", &tsdb::Standing { started, trouble, ..tsdb::Standing::default() });
+            (part.ready, part.detail)
+        };
+        assert_eq!(stands(false, None), (false, "not reached yet".into()));
+        assert_eq!(stands(false, Some("refused")), (false, "refused".into()));
+        assert_eq!(stands(true, None), (true, String::new()));
+        assert_eq!(stands(true, Some("refused")), (false, "refused".into()));
+    }
 }
