@@ -217,6 +217,11 @@ fn a_gap_that_nobody_can_fill_is_said_and_may_be_accepted() {
         &["replicas", "ls", "-o", "json"],
     );
     until("a read to say so", "answered by replica `embedded`, which lacks a part", &["metrics", "ls"]);
+    until(
+        "a replay to say so",
+        "which lacks a part of what is older\n",
+        &["backtest", "orders", "--since", "1h"],
+    );
     wait_for_within(LONG, "the way out", || {
         running.stderr.lock().unwrap().contains("tidemark replicas accept embedded").then_some(())
     });

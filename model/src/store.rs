@@ -270,7 +270,8 @@ pub enum Reach {
 pub struct Shortfall {
     /// The replica that answered.
     pub replica: String,
-    /// Up to where it has everything, but for what it lacks when it is incomplete; `None` when that is not known.
+    /// Up to where it has everything, but for what it lacks when it is incomplete; `None` when it reaches over all of the
+    /// range so, or that is not known.
     pub until: Option<Timestamp>,
     /// Whether it lacks a part of what is older, too, which is being copied to it.
     pub incomplete: bool,

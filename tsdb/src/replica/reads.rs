@@ -120,10 +120,8 @@ impl Replicas {
                 let current = member.status.lag(civil).is_some_and(|lag| lag <= self.options.fresh);
                 let until = member.status.reach(metric);
                 let short = !current && until.is_none_or(|until| until < end);
-                let failing = member.is_failing(now);
-                let reach = Reverse(until.filter(|_| short));
-                let rank = Rank { failing, incomplete, short, reach };
-                let until = if short { until } else { Some(end) };
+                let until = until.filter(|_| short);
+                let rank = Rank { failing: member.is_failing(now), incomplete, short, reach: Reverse(until) };
                 let shortfall = Shortfall { replica: member.name.clone(), until, incomplete };
                 let reach = if short || incomplete { Reach::Short(shortfall) } else { Reach::Whole };
                 (rank, member, reach)
