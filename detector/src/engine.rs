@@ -61,6 +61,13 @@ impl Default for JudgingConfig {
 }
 
 impl Judging {
+    /// A judge of the same series that knows nothing but when it was seen; `None` where no sample of it ever came.
+    fn anew(&self, settings: &Arc<Settings>, calendar: &Arc<Calendar>) -> Option<Self> {
+        let ledger = self.ledger.anew()?;
+        let judge = SeriesJudge::new(self.judge.series().clone(), settings.clone(), calendar.clone());
+        Some(Self { judge, ledger })
+    }
+
     /// Ends its alert, because the series is judged no more.
     fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
         self.judge.retire(window, origin, self.ledger.next_revision(window))
@@ -153,8 +160,8 @@ impl Engine {
     }
 
     /// Takes a new configuration in by difference: unchanged metrics keep everything, changed judging keeps what was
-    /// learned and pending alerts, changed sampling (interval, kind, zone) starts anew. Metrics no longer configured
-    /// are forgotten. Gives the alerts that stood and are judged no more, each as its end.
+    /// learned and pending alerts, changed sampling (interval, kind, zone) starts anew but for which series there are.
+    /// Metrics no longer configured are forgotten. Gives the alerts that stood and are judged no more, each as its end.
     pub fn apply(&mut self, config: JudgingConfig) -> Vec<AlertTransition> {
         let calendar_changed = *config.calendar != *self.config.calendar;
         let mut metrics = BTreeMap::new();
@@ -167,7 +174,7 @@ impl Engine {
                 }
                 old => {
                     ended.extend(old.iter().flat_map(Metric::standing));
-                    Metric { settings: settings.clone(), series: BTreeMap::new(), newest: Timestamp::MIN }
+                    Metric::anew(settings, old, &config.calendar)
                 }
             };
             metrics.insert(settings.metric.clone(), metric);
@@ -233,8 +240,8 @@ impl Engine {
         snapshot::encode(series)
     }
 
-    /// Takes saved state in: series of metrics no longer configured, or whose sampling changed, are left out, and their
-    /// standing alerts given back.
+    /// Takes saved state in: series of metrics no longer configured are left out, those whose sampling changed start
+    /// anew; the standing alerts of both are given back.
     ///
     /// # Errors
     /// When the bytes are of another version or damaged; the engine is then as new.
@@ -249,16 +256,15 @@ impl Engine {
             let key = SeriesKey::new(saved.metric.clone(), saved.labels.clone());
             let mut judge = SeriesJudge::new(key, settings, self.config.calendar.clone());
             judge.load(&saved.judge)?;
-            if fitting.is_some() {
-                loaded.push((
-                    saved.metric,
-                    saved.labels,
-                    saved.newest,
-                    Judging { judge, ledger: saved.ledger },
-                ));
-            } else {
-                left_out.extend(judge.standing());
+            let (fits, configured) = (fitting.is_some(), metric.map(|metric| metric.settings.clone()));
+            let mut judging = Judging { judge, ledger: saved.ledger };
+            if !fits {
+                left_out.extend(judging.judge.standing());
+                let anew = configured.and_then(|settings| judging.anew(&settings, &self.config.calendar));
+                let Some(anew) = anew else { continue };
+                judging = anew;
             }
+            loaded.push((saved.metric, saved.labels, saved.newest, judging));
         }
         for (name, labels, newest, judging) in loaded {
             if let Some(metric) = self.metrics.get_mut(&name) {
@@ -285,6 +291,17 @@ fn same_sampling(old: &Settings, new: &Settings) -> bool {
 }
 
 impl Metric {
+    /// A metric that learned nothing yet. The series of the one before go on being judged, so that one whose rows ended
+    /// before its sampling changed is a zero, or missing, as it was.
+    fn anew(settings: &Arc<Settings>, before: Option<Self>, calendar: &Arc<Calendar>) -> Self {
+        let (series, newest) = before.map_or((BTreeMap::new(), Timestamp::MIN), |before| {
+            let known = before.series.into_iter();
+            let anew = known.filter_map(|(labels, old)| Some((labels, old.anew(settings, calendar)?)));
+            (anew.collect(), before.newest)
+        });
+        Self { settings: settings.clone(), series, newest }
+    }
+
     fn reconfigure(&mut self, settings: &Arc<Settings>, calendar: &Arc<Calendar>, calendar_changed: bool) {
         if !calendar_changed && (Arc::ptr_eq(&self.settings, settings) || *self.settings == **settings) {
             return;

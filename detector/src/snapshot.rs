@@ -4,7 +4,7 @@
 //! magic "TMDETSN2" | u32 LE CRC-32 of the rest | postcard: [series] | postcard: [(index of a series, shifts)]
 //! ```
 //!
-//! A series carries the sampling it was learned under, so that a changed interval, kind or zone starts anew. The shifts
+//! A series carries the sampling it was learned under, so that under a changed interval, kind or zone it starts anew. The shifts
 //! (see [`crate::engine::ledger`]) of those that have any came later: a snapshot without them is one of none.
 
 use std::sync::Arc;

@@ -287,6 +287,41 @@ fn changed_judging_keeps_everything_and_changed_sampling_starts_anew() {
     let ended = engine.apply(config(|s| s.interval = Some(Duration::from_secs(300))));
     let ends: Vec<_> = ended.iter().map(|t| (t.transition, t.reason.notes.clone())).collect();
     assert_eq!(ends, vec![(Transition::Resolved, vec!["reconfigured".to_owned()]); 2]);
+    let stats = engine.stats();
+    assert_eq!((stats.series, stats.learning, stats.firing), (2, 2, 0));
+}
+
+/// A channel that is dead when the sampling changes is a zero afterwards too, by a reload and by a restart.
+#[test]
+fn changed_sampling_does_not_forget_which_series_there_are() {
+    let zero = |s: &mut Settings| s.missing = MissingSetting::Zero;
+    let changed = [
+        config(|s| (zero(s), s.interval = Some(Duration::from_secs(240))).0),
+        config(|s| (zero(s), s.timezone = chrono_tz::Tz::Asia__Tokyo).0),
+    ];
+    for changed in changed {
+        let mut before = Engine::new(config(zero));
+        before.tick(&rows(0, &[("app", 5.0), ("web", 7.0)]));
+        before.tick(&rows(1, &[("app", 5.0)]));
+        let mut restarted = Engine::new(changed.clone());
+        assert_eq!(restarted.load(&before.save()), Ok(Vec::new()));
+        before.apply(changed);
+        for mut engine in [before, restarted] {
+            let judged = engine.tick(&rows(2, &[("app", 5.0)]));
+            let expected = [("app".into(), 2, Some(5.0), Learning), ("web".into(), 2, Some(0.0), Learning)];
+            assert_eq!(said(&judged), expected);
+            // It is still not seen, so it leaves a week after its last row.
+            engine.tick(&rows(7 * 1_440 + 2, &[("app", 5.0)]));
+            assert_eq!(engine.stats().series, 1);
+        }
+    }
+}
+
+#[test]
+fn changed_sampling_forgets_the_stand_in() {
+    let mut engine = Engine::new(config(|_| {}));
+    engine.tick(&miss(0, 1));
+    engine.apply(config(|s| s.interval = Some(Duration::from_secs(240))));
     assert_eq!(engine.stats().series, 0);
 }
 

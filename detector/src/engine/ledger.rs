@@ -81,6 +81,11 @@ impl Ledger {
         self.seen
     }
 
+    /// One in which nothing was judged yet, of a series seen as late as this one; `None` where it never was.
+    pub(crate) fn anew(&self) -> Option<Self> {
+        self.seen.map(|seen| Self { seen: Some(seen), ..Self::default() })
+    }
+
     /// The shifts, where there are any.
     pub(crate) fn shifts(&self) -> Option<&Shifts> {
         (self.shifts != Shifts::default()).then_some(&self.shifts)
