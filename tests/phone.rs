@@ -175,8 +175,23 @@ fn links_lead_to_the_console_and_work_though_another_process_notifies() {
     let again = String::from_utf8(tidemark(dir.path(), &["alerts", "ack", &id]).stdout).unwrap();
     assert!(again.contains("was acknowledged before"), "{again}");
 
+    let acknowledge = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("content-type", "application/json"), ("authorization", bearer.as_str())];
+        let path = format!("/api/v1/alerts/{id}/ack");
+        http("POST", &address, &path, &headers, "{\"by\": \"lena\", \"via\": \"\"}").unwrap()
+    };
+    let note = std::fs::read(dir.path().join("data/process.json")).unwrap();
+    let note: Value = serde_json::from_slice(&note).unwrap();
+    let token = note["token"].as_str().unwrap();
+    assert_eq!(acknowledge("guessed").0, 401);
+    let (status, answer) = acknowledge(token);
+    assert!(status == 200 && answer.contains("already_acknowledged"), "{answer}");
+
     notifier.kill();
     assert_eq!(press(&address, &path, "1", None).0, 503);
+    let (status, answer) = acknowledge(token);
+    assert!(status == 503 && answer.contains("\"error\":\"no process that notifies runs"), "{answer}");
     let _again = Running::start(dir.path(), &notifying);
     wait_for("links to work again", || (raw(&address, &link).starts_with("HTTP/1.1 200")).then_some(()));
     let said = console.said();

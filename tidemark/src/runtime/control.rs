@@ -1,6 +1,7 @@
 //! The API of commands: [`crate::api`] says what is asked and answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -12,6 +13,7 @@ use notifier::view::{Acknowledged, AlertFilter, AlertState};
 use serde::Deserialize;
 
 use super::Parts;
+use super::forward::{self, Passing};
 use crate::answers;
 use crate::api::{
     ALERTS, AcceptAnswer, AckAnswer, AckRequest, ChannelTestRow, ErrorAnswer, METRICS, NOTIFY_TEST,
@@ -22,18 +24,25 @@ use crate::cli::Since;
 
 type Shared = State<Arc<Parts>>;
 
+/// How long another process may take over what only a notifier does; less than the listener gives an answer.
+const PASSED_ON_WITHIN: Duration = Duration::from_secs(55);
+
 /// Routes of the API.
-pub(super) fn routes() -> Router<Arc<Parts>> {
+pub(super) fn routes(parts: &Parts) -> Router<Arc<Parts>> {
+    let refuse = |status, word: &str| Failure(status, word.to_owned()).into_response();
+    let passing = Passing { deadline: PASSED_ON_WITHIN, guarded: true, refuse };
+    let of_notifier = Router::new()
+        .route(&format!("{ALERTS}/{{id}}/ack"), post(acknowledge))
+        .route(NOTIFY_TEST, post(notify_test));
     Router::new()
         .route(METRICS, get(metrics))
         .route(ALERTS, get(alerts))
         .route(&format!("{ALERTS}/{{id}}"), get(alert))
-        .route(&format!("{ALERTS}/{{id}}/ack"), post(acknowledge))
         .route(SERIES, get(series))
         .route(REPLICAS, get(replicas))
         .route(&format!("{REPLICAS}/{{name}}/accept"), post(accept))
         .route(RELOAD, post(reload))
-        .route(NOTIFY_TEST, post(notify_test))
+        .merge(forward::unless_here(of_notifier, parts, passing))
 }
 
 /// An answer that is no success.

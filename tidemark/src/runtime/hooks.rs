@@ -7,19 +7,19 @@
 //! | `GET /ack/{token}` | our signature in the token | shows what would be acknowledged |
 //! | `POST /ack/{token}` | the same | acknowledges |
 //!
-//! In a process without the role `notifier` they go on to the one that has it ([`forward`]).
+//! In a process without the role `notifier` they go on to the one that has it ([`super::forward`]).
 //!
 //! A token acknowledges what its message told, as bad as it told it, for a day; said again it changes nothing. The page
 //! is in front of the link of mails because scanners open links. Bodies are small, and what is not signed here touches
 //! no database but one look-up of a message's key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use notifier::Notifier;
@@ -31,11 +31,9 @@ use notifier::store::Addressed;
 use notifier::view::Acknowledged;
 
 use super::Parts;
+use super::forward::{self, Passing};
 
-mod forward;
 mod page;
-
-use forward::Forward;
 
 /// Where the paths begin that the guard lets through.
 pub(super) const PREFIXES: [&str; 2] = ["/hooks/", "/ack/"];
@@ -43,8 +41,11 @@ pub(super) const PREFIXES: [&str; 2] = ["/hooks/", "/ack/"];
 /// Largest body of a callback.
 const BODY_LIMIT: usize = 16 << 10;
 
+/// How long another process may take over it; providers wait for 15 seconds.
+const PASSED_ON_WITHIN: Duration = Duration::from_secs(10);
+
 /// Where a provider's signature stands.
-const SIGNATURE: &str = "x-twilio-signature";
+pub(super) const SIGNATURE: &str = "x-twilio-signature";
 
 /// Most fields of a callback that are looked at.
 const FIELD_LIMIT: usize = 100;
@@ -53,16 +54,13 @@ type Shared = State<Arc<Parts>>;
 
 /// The routes; of a process that does not notify, those by which the one that does is asked.
 pub(super) fn routes(parts: &Parts) -> Router<Arc<Parts>> {
-    let mut routes = Router::new()
+    let routes = Router::new()
         .route(&format!("{KEY_PATH}{{token}}"), post(key))
         .route(&format!("{STATUS_PATH}{{key}}"), post(status))
         .route("/ack/{token}", get(page::show).post(page::acknowledge));
-    if parts.notifier.is_none()
-        && let Some(forward) = Forward::new(parts)
-    {
-        routes = routes.layer(from_fn_with_state(forward, forward::pass_on));
-    }
-    routes.layer(DefaultBodyLimit::max(BODY_LIMIT))
+    let refuse = |status, word| Refusal(status, word).into_response();
+    let passing = Passing { deadline: PASSED_ON_WITHIN, guarded: false, refuse };
+    forward::unless_here(routes, parts, passing).layer(DefaultBodyLimit::max(BODY_LIMIT))
 }
 
 /// A refusal in a word: who asks wrongly is told no more.
@@ -75,7 +73,7 @@ impl IntoResponse for Refusal {
 }
 
 fn notifier(parts: &Parts) -> Result<&Arc<Notifier>, Refusal> {
-    parts.notifier.as_ref().ok_or(forward::NOBODY)
+    parts.notifier.as_ref().ok_or(Refusal(StatusCode::SERVICE_UNAVAILABLE, forward::NOBODY))
 }
 
 fn broken(error: &notifier::NotifierError) -> Refusal {

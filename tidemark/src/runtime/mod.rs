@@ -8,6 +8,7 @@ mod alerts;
 pub(crate) mod clock;
 mod console_backend;
 mod control;
+mod forward;
 mod guard;
 mod hooks;
 mod listener;

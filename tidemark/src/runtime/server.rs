@@ -44,12 +44,12 @@ pub(super) fn app(
     });
     let pages = served.pages.then(|| pages(&parts, served.showcase));
     let metrics = get(move |State(parts): State<Arc<Parts>>| async move { metrics_page(&registry, &parts) });
-    let hooks = hooks::routes(&parts);
+    let (control, hooks) = (control::routes(&parts), hooks::routes(&parts));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(READYZ, get(readiness))
         .route("/metrics", metrics)
-        .merge(control::routes())
+        .merge(control)
         .merge(hooks)
         .with_state(parts)
         .merge(pages.unwrap_or_default())
