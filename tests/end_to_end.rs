@@ -106,7 +106,7 @@ fn what_was_not_delivered_before_the_stop_is_delivered_after_the_next_start() {
 }
 
 #[test]
-fn a_bad_configuration_never_replaces_a_good_one() {
+fn promise_4_a_bad_configuration_never_replaces_a_good_one() {
     let (dir, smtp, webhook) = (tempfile::tempdir().unwrap(), FakeSmtp::start(), FakeWebhook::start());
     level::create(dir.path(), 100);
     configure(dir.path(), &smtp, &webhook);
