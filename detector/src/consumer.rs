@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineStats, JudgingConfig, Overflow};
 
+mod collection;
 mod covered;
 mod metrics;
 mod output;
@@ -36,9 +37,11 @@ mod start;
 mod steps;
 mod store;
 
+pub use collection::{METRIC as COLLECTION_METRIC, NOTE as COLLECTION_NOTE};
 pub use metrics::DetectorMetrics;
 pub use output::PRODUCER;
 
+use collection::Collection;
 use covered::Covered;
 use output::Output;
 use overflow::Overflows;
@@ -148,15 +151,21 @@ pub async fn run(
             continue;
         }
         consumer.snapshot_when_due().await?;
+        if consumer.tell_silence(&shutdown).await? {
+            continue;
+        }
+        let silence = consumer.collection.wait(&*consumer.clock, consumer.engine.config().quiet_after);
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = consumer.log.wait(&consumer.covered.before) => {}
+            () = consumer.clock.sleep(silence.unwrap_or_default()), if silence.is_some() => {}
             changed = config.changed() => {
                 if changed.is_err() {
-                    // Nobody will change it any more: only the log and the shutdown are left to wait for.
+                    // Nobody will change it any more: the others are left to wait for.
                     tokio::select! {
                         () = shutdown.cancelled() => {}
                         () = consumer.log.wait(&consumer.covered.before) => {}
+                        () = consumer.clock.sleep(silence.unwrap_or_default()), if silence.is_some() => {}
                     }
                 } else {
                     config.mark_changed();
@@ -185,6 +194,7 @@ struct Consumer {
     sequence: u64,
     last_snapshot: Monotonic,
     overflows: Overflows,
+    collection: Collection,
     /// Whether anything was judged since the last snapshot.
     stale: bool,
 }
@@ -211,6 +221,7 @@ impl Consumer {
         let last_snapshot = clock.monotonic_now();
         let (covered, sequence) = (restored.covered, restored.sequence);
         let engine = restored.engine;
+        let collection = Collection::new(&*clock, restored.collection);
         let mut consumer = Self {
             log,
             clock,
@@ -222,6 +233,7 @@ impl Consumer {
             sequence,
             last_snapshot,
             overflows: Overflows::default(),
+            collection,
             stale: true,
         };
         if let Some(output) = restored.unfinished
@@ -253,6 +265,9 @@ impl Consumer {
         }
         let ticks = batch.entries.len();
         self.stale = true;
+        if let Some(ended) = self.collection.seen(&*self.clock) {
+            self.correct(vec![ended], shutdown).await?;
+        }
         let mut work = Work::new(batch.entries, &self.covered, batch.next);
         loop {
             let most = self.options.max_verdicts;
@@ -375,6 +390,14 @@ impl Consumer {
         self.snapshot().await
     }
 
+    /// Says that no tick arrives any more; true when it did.
+    async fn tell_silence(&mut self, shutdown: &CancellationToken) -> Result<bool, DetectorError> {
+        let quiet_after = self.engine.config().quiet_after;
+        let Some(fired) = self.collection.silent(&*self.clock, quiet_after) else { return Ok(false) };
+        self.correct(vec![fired], shutdown).await?;
+        Ok(true)
+    }
+
     /// Appends transitions no tick led to.
     async fn correct(
         &mut self,
@@ -395,7 +418,8 @@ impl Consumer {
     /// Keeps the state and lets go of what a replay from it does not need. What the disk refuses is tried again when the
     /// next one is due: without it a replay takes longer and nothing is lost.
     async fn snapshot(&mut self) -> Result<(), DetectorError> {
-        if !self.stale || self.last_snapshot == Monotonic::MAX || self.covered.within.is_some() {
+        let unsafe_now = self.covered.within.is_some() || self.collection.is_silent();
+        if !self.stale || self.last_snapshot == Monotonic::MAX || unsafe_now {
             return Ok(());
         }
         self.last_snapshot = self.clock.monotonic_now();

@@ -52,11 +52,18 @@ pub struct JudgingConfig {
     pub calendar: Arc<Calendar>,
     /// How many series one metric may have; samples of further ones are dropped and counted.
     pub max_series_per_metric: usize,
+    /// After so long without the entry of any tick the collection itself is dead; `None` when no tick is due regularly.
+    pub quiet_after: Option<Duration>,
 }
 
 impl Default for JudgingConfig {
     fn default() -> Self {
-        Self { metrics: Vec::new(), calendar: Arc::default(), max_series_per_metric: 10_000 }
+        Self {
+            metrics: Vec::new(),
+            calendar: Arc::default(),
+            max_series_per_metric: 10_000,
+            quiet_after: None,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use detector::consumer::{DetectorMetrics, DetectorOptions, Progress, run};
+use detector::consumer::{COLLECTION_METRIC, DetectorMetrics, DetectorOptions, Progress, run};
 use detector::engine::JudgingConfig;
 use detector::settings::Kind;
 use model::testing::MemoryLog;
@@ -308,4 +308,61 @@ async fn a_metric_taken_away_ends_its_alert_live_and_while_down() {
     running.settle().await;
     running.stop().await.unwrap();
     assert_eq!(output(&log).len(), before);
+}
+
+/// The alert transitions in the log, each with its series and life.
+fn told(log: &FakeLog) -> Vec<(String, model::Transition, model::AlertId)> {
+    let read =
+        log.inner.read(&Positions::default(), Topics::of(&[model::Topic::Alerts]), ReadLimit::default());
+    let alert = |entry: Entry| match entry.body {
+        Body::Alert(transition) => {
+            Some((transition.series.metric.to_string(), transition.transition, transition.id))
+        }
+        _ => None,
+    };
+    read.expect("read").entries.into_iter().filter_map(alert).collect()
+}
+
+async fn until_told(
+    log: &FakeLog,
+    clock: &ManualClock,
+    count: usize,
+) -> Vec<(String, model::Transition, model::AlertId)> {
+    let told_so_many = async {
+        while told(log).len() < count {
+            clock.advance(Duration::from_secs(10));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told_so_many).await.expect("nothing is told");
+    told(log)
+}
+
+#[tokio::test]
+async fn that_nothing_is_collected_is_told_once_over_a_restart_and_ends_with_the_next_tick() {
+    let (log, clock) = (Arc::new(FakeLog::new()), Arc::new(ManualClock::new(start(0))));
+    let folder = tempfile::tempdir().expect("folder");
+    let judging = JudgingConfig { quiet_after: Some(Duration::from_secs(300)), ..config() };
+    let mut frames = frames().into_iter();
+    log.inner.append(frames.next().expect("a frame")).await.expect("append");
+    let mut running = begin(&log, &clock, judging.clone(), options(&folder));
+    running.settle().await;
+    clock.advance(Duration::from_secs(299));
+    assert_eq!(told(&log), [], "not before its time");
+    let fired = until_told(&log, &clock, 1).await;
+    assert_eq!((fired[0].0.as_str(), fired[0].1), (COLLECTION_METRIC, model::Transition::Firing));
+    running.shutdown.cancel();
+    running.task.await.expect("task").expect("detector");
+
+    // Still silent: nothing new is said.
+    let mut running = begin(&log, &clock, judging, options(&folder));
+    running.settle().await;
+    clock.advance(Duration::from_secs(3_000));
+    running.settle().await;
+    assert_eq!(told(&log).len(), 1);
+    log.inner.append(frames.next().expect("a frame")).await.expect("append");
+    let ended = until_told(&log, &clock, 2).await;
+    assert_eq!((&ended[1].0, ended[1].1, ended[1].2), (&fired[0].0, model::Transition::Resolved, fired[0].2));
+    running.shutdown.cancel();
+    running.task.await.expect("task").expect("detector");
 }

@@ -125,7 +125,10 @@ pub(crate) fn alert_detail(
 /// # Errors
 /// A sentence naming what fits, or that nothing does.
 pub(crate) fn find_alert(reader: &Reader, prefix: &str) -> Result<AlertId, String> {
-    if let Ok(id) = prefix.parse() {
+    // Letters of an id may read as a whole one.
+    if let Ok(id) = prefix.parse()
+        && reader.alert(id).map_err(|error| error.to_string())?.is_some()
+    {
         return Ok(id);
     }
     let alerts = reader.alerts(&AlertFilter::default()).map_err(|error| error.to_string())?;

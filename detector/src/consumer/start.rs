@@ -7,7 +7,7 @@ use model::{AlertTransition, Body, Positions, ReadLimit, SampleLog, SeriesKey, T
 use super::covered::Covered;
 use super::output::{Output, PRODUCER};
 use super::steps::Steps;
-use super::{DetectorError, DetectorOptions, store};
+use super::{DetectorError, DetectorOptions, collection, store};
 use crate::engine::{Engine, JudgingConfig, close};
 
 /// Where judging goes on.
@@ -19,6 +19,8 @@ pub(super) struct Restored {
     pub(super) lost_bytes: u64,
     /// What is still to be written of the step the last append was cut in.
     pub(super) unfinished: Option<Output>,
+    /// The alert of the collection itself, when it fires.
+    pub(super) collection: Option<AlertTransition>,
     /// Transitions that bring the log in line with a configuration that changed while the detector was down.
     pub(super) corrections: Vec<AlertTransition>,
 }
@@ -50,8 +52,18 @@ pub(super) fn restore(
             follow(&mut standing, (**transition).clone());
         }
     }
+    let collection = standing.remove(&collection::series());
     let corrections = reconcile(&engine, standing);
-    Ok(Restored { engine, covered: target, sequence, replayed, lost_bytes, unfinished, corrections })
+    Ok(Restored {
+        engine,
+        covered: target,
+        sequence,
+        replayed,
+        lost_bytes,
+        unfinished,
+        collection,
+        corrections,
+    })
 }
 
 /// What a replay came to.

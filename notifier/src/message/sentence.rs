@@ -75,8 +75,10 @@ impl Told<'_> {
             score => numbers::number((fired.score * 10.0).round() / 10.0),
             decided_by => fired.reason.decided_by.as_deref(),
             samples => evidence_number(fired, "samples").map(numbers::number),
+            contrary => is_contrary(fired),
             notes => notes(fired),
             limit => show(limit(fired)),
+            collection => has_note(fired, COLLECTION_SILENT),
             ended_by => ["series_gone", "reconfigured"].into_iter().find(|note| has_note(last, note)),
         }
     }
@@ -124,12 +126,33 @@ fn limit(transition: &AlertTransition) -> Option<f64> {
     }
 }
 
+/// Whether the last value lies on the other side than the drift that was found.
+fn is_contrary(transition: &AlertTransition) -> bool {
+    let deviation = transition.deviation_pct.unwrap_or_default();
+    match transition.reason.code {
+        ReasonCode::DriftDown => deviation > 0.0,
+        ReasonCode::DriftUp => deviation < 0.0,
+        _ => false,
+    }
+}
+
 fn has_note(transition: &AlertTransition, note: &str) -> bool {
     transition.reason.notes.iter().any(|have| have == note)
 }
 
 /// Notes that say nothing to people.
-const SILENT_NOTES: [&str; 4] = ["grey_in", "never_fired", "reconfigured", "series_gone"];
+const SILENT_NOTES: [&str; 7] = [
+    "grey_in",
+    "never_fired",
+    "reconfigured",
+    "series_gone",
+    "alert_holds",
+    "limit_not_earned",
+    COLLECTION_SILENT,
+];
+
+/// The note of the alert that nothing is collected any more.
+const COLLECTION_SILENT: &str = "collection_silent";
 
 /// Notes as kind and detail: `promotion:double11` -> (`promotion`, `double11`).
 fn notes(transition: &AlertTransition) -> Vec<Value> {

@@ -126,12 +126,12 @@ fn every_reason_reads_as_a_sentence() {
       short: 每分钟订单数 Orders（channel=app）为 412，低于阈值 1,050
       why: 越过了为该指标设定的阈值
       over: 每分钟订单数 Orders（channel=app）已恢复正常：1,236，预期 1,240；持续 33 分钟（17:42 至 18:15）
-    DriftUp: 每分钟订单数 Orders (channel=app) has been drifting up: 412, expected 1,240 (67% off), since 17:42
-      short: 每分钟订单数 Orders (channel=app) has been drifting up: 412, expected 1,240
+    DriftUp: 每分钟订单数 Orders (channel=app) has been drifting up, though it just was 412, since 17:42
+      short: 每分钟订单数 Orders (channel=app) has been drifting up, though it just was 412
       why: small deviations to the same side have added up to 2.3 times what is normal
       over: 每分钟订单数 Orders (channel=app) is back to normal: 1,236, expected 1,240; it lasted 33 minutes, from 17:42 to 18:15
-    DriftUp: 每分钟订单数 Orders（channel=app）持续走高：412，预期 1,240（偏离 67%），自 17:42 起
-      short: 每分钟订单数 Orders（channel=app）持续走高：412，预期 1,240
+    DriftUp: 每分钟订单数 Orders（channel=app）持续走高，但最近一次为 412，自 17:42 起
+      short: 每分钟订单数 Orders（channel=app）持续走高，但最近一次为 412
       why: 同一方向的小偏差累积到正常水平的 2.3 倍
       over: 每分钟订单数 Orders（channel=app）已恢复正常：1,236，预期 1,240；持续 33 分钟（17:42 至 18:15）
     DriftDown: 每分钟订单数 Orders (channel=app) has been drifting down: 412, expected 1,240 (67% off), since 17:42
@@ -150,7 +150,7 @@ fn why_names_the_algorithm_and_the_circumstances() {
     let cases: [(Option<&str>, &[&str]); 9] = [
         (Some("baseline"), &[]),
         (Some("baseline"), &["promotion:double11"]),
-        (Some("baseline"), &["fallback:holiday->weekend", "extrapolated"]),
+        (Some("baseline"), &["fallback:holiday->weekend", "extrapolated_limit"]),
         (Some("baseline"), &["new_level?"]),
         (Some("count"), &[]),
         (Some("rate"), &[]),
@@ -170,8 +170,8 @@ fn why_names_the_algorithm_and_the_circumstances() {
     与此前 7 天同一时刻（去掉最高最低）相比，偏差是界限的 2.3 倍
     compared with the same time of 7 earlier days without their extremes, the deviation is 2.3 times the limit; promotion double11 is on, the usual range is wider
     与此前 7 天同一时刻（去掉最高最低）相比，偏差是界限的 2.3 倍；促销“double11”期间，正常范围已放宽
-    compared with the same time of 7 earlier days without their extremes, the deviation is 2.3 times the limit; too few days of this kind are known, others were compared (holiday->weekend); the limit is extrapolated from a short history
-    与此前 7 天同一时刻（去掉最高最低）相比，偏差是界限的 2.3 倍；同类日期太少，改与其他日期比较（holiday->weekend）；历史较短，界限为外推所得
+    compared with the same time of 7 earlier days without their extremes, the deviation is 2.3 times the limit; too few days of this kind are known, others were compared (holiday->weekend); the limit lies beyond all past values and was extrapolated
+    与此前 7 天同一时刻（去掉最高最低）相比，偏差是界限的 2.3 倍；同类日期太少，改与其他日期比较（holiday->weekend）；界限超出历史范围，为外推所得
     compared with the same time of 7 earlier days without their extremes, the deviation is 2.3 times the limit; it has lasted so long that this may be a new level
     与此前 7 天同一时刻（去掉最高最低）相比，偏差是界限的 2.3 倍；已持续很久，这可能是新的水平
     so few events are too unlikely at this time of the day (2.3 times the limit)
@@ -212,6 +212,28 @@ fn an_end_for_another_cause_does_not_claim_that_all_is_well() {
     每分钟订单数 Orders（channel=app）不再上报，告警随之结束，持续 8 分钟
     每分钟订单数 Orders (channel=app) has new settings, so its alert ended after 8 minutes
     每分钟订单数 Orders（channel=app）的设置已变更，告警随之结束，持续 8 分钟
+    "##);
+}
+
+#[test]
+fn a_collection_that_is_silent_reads_as_a_sentence() {
+    let mut fired = alert(ReasonCode::NoData, None, &["collection_silent"]);
+    fired.reason = Arc::new(Reason { message: None, ..(*fired.reason).clone() });
+    let mut lines = Vec::new();
+    for language in Language::ALL {
+        let fires = told(&fired, &fired, NoteStatus::Firing);
+        lines.extend([fires.sentence(language), fires.headline(language), fires.why(language)]);
+        lines.push(told(&fired, &fired, NoteStatus::Resolved).sentence(language));
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r##"
+    No sample of any metric arrives since 17:42: the collector does not run or cannot write
+    No sample of any metric arrives
+    nobody samples, or what is sampled cannot be written; look at `tidemark ready` and the log of the collector
+    Samples arrive again; none of any metric had arrived for 8 minutes, from 17:42 to 17:50
+    自 17:42 起没有任何指标上报：采集进程未运行或无法写入
+    没有任何指标上报
+    没有进程在采集，或采集结果无法写入；请查看 tidemark ready 与采集进程的日志
+    指标采集已恢复；此前 8 分钟没有任何指标上报（17:42 至 17:50）
     "##);
 }
 

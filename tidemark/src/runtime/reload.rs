@@ -5,8 +5,9 @@
 //! `storage`) is named in a warning and waits for the next start.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use collector::CollectorConfig;
+use collector::{CollectorConfig, SamplerSpec, Schedule};
 use detector::calendar::Calendar;
 use detector::engine::JudgingConfig;
 use tokio::sync::{Mutex, watch};
@@ -132,5 +133,20 @@ fn judging(config: &Config) -> JudgingConfig {
         tracing::error!(errors = errors.len(), "calendar is invalid and left out");
         Calendar::default()
     });
-    JudgingConfig { metrics: config.judging(), calendar: Arc::new(calendar), ..JudgingConfig::default() }
+    let (metrics, calendar) = (config.judging(), Arc::new(calendar));
+    let quiet_after = quiet_after(&config.samplers());
+    JudgingConfig { metrics, calendar, quiet_after, ..JudgingConfig::default() }
+}
+
+/// What a collector may need beyond the schedule before nothing coming means that it is dead.
+const QUIET_GRACE: Duration = Duration::from_secs(60);
+
+/// How long no tick may come: the longest wait for the next one of the sampler that has the shortest. One that runs by
+/// `cron` may rest for days and says nothing of it.
+fn quiet_after(samplers: &[SamplerSpec]) -> Option<Duration> {
+    let longest = |sampler: &SamplerSpec| match sampler.schedule {
+        Schedule::Interval(interval) => Some(interval + sampler.delay + sampler.timeout + QUIET_GRACE),
+        Schedule::Cron { .. } => None,
+    };
+    samplers.iter().filter_map(longest).min()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use detector::consumer::COLLECTION_METRIC;
 use model::Severity;
 use notifier::matcher::{LabelMatcher, SEVERITY_LABEL, parse_matchers};
 
@@ -52,6 +53,7 @@ impl Known {
         let severities = [Severity::P0, Severity::P1, Severity::P2].map(Severity::as_str);
         let metrics: Vec<&str> = self.metrics.iter().map(String::as_str).collect();
         let (what, values): (_, &[&str]) = match matcher.name() {
+            "metric" | "alertname" if matcher.accepts(COLLECTION_METRIC) => return None,
             "metric" | "alertname" => ("metric", &metrics),
             SEVERITY_LABEL if !self.labels.contains(SEVERITY_LABEL) => ("severity", &severities),
             name if !self.labels.contains(name) && !matcher.accepts("") => {

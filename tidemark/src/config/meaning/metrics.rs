@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use chrono_tz::Tz;
 use collector::SourceConfig;
 use detector::algorithms::ALGORITHMS;
+use detector::consumer::COLLECTION_METRIC;
 use detector::settings::{DirectionSetting, Kind};
 use model::check_metric_name;
 
@@ -89,8 +90,13 @@ fn named_places(checker: &Checker<'_>) -> Vec<(String, Place)> {
     all
 }
 
-/// A name may be given once, as a sampler's and as a metric's; both places of a clash are told.
+/// A name may be given once, as a sampler's and as a metric's; both places of a clash are told. One name is Tidemark's.
 fn check_unique(checker: &mut Checker<'_>) {
+    for (_, place) in named_places(checker).into_iter().filter(|(name, _)| name == COLLECTION_METRIC) {
+        let message =
+            format!("`{COLLECTION_METRIC}` is the name of Tidemark's own alert that nothing is collected");
+        checker.findings.push(Finding::error(place, message));
+    }
     let samplers = checker.items("metrics").iter().filter_map(|item| {
         let node = item.get("name")?;
         Some((node.text()?.to_owned(), node.place))
