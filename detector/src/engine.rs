@@ -6,8 +6,8 @@
 //!
 //! **The stand-in.** A metric of which no series was ever seen is stood for by a bare series without labels, so that a
 //! source that never answered is told of too. It is never a zero: an empty answer of a `missing: zero` metric names no
-//! series, so nothing is judged. It leaves, and its alert ends, before the tick is judged that shows a first series
-//! with labels, or that answers where silence is a zero. A bare series of which a sample came is a series like others.
+//! series, so nothing is judged. It leaves, and its alert ends as one whose data came back, before the tick is judged
+//! that shows a first series with labels, or that answers where silence is a zero. A bare series of which a sample came is a series like others.
 //!
 //! **What a tick does not say.** The log drops samples equal to what it holds and numbers corrected ones, so that a tick
 //! whose rows are all gone, or are corrections, says nothing of the series it does not name.
@@ -77,7 +77,14 @@ impl Judging {
 
     /// Ends its alert, because the series is judged no more.
     fn retire(&mut self, window: Window, origin: Origin) -> Option<Judged> {
-        self.judge.retire(window, origin, self.ledger.next_revision(window))
+        self.judge.retire(window, origin, self.ledger.next_revision(window), Some("series_gone"))
+    }
+
+    /// Ends its alert, because what it stood for has come: told of the last window it stood in, so that the store's
+    /// last word of it is older than that of what came.
+    fn make_room(&mut self, length: Duration, origin: Origin) -> Option<Judged> {
+        let last = Window::new(self.judge.newest()?, length);
+        self.judge.retire(last, origin, self.ledger.next_revision(last), None)
     }
 }
 
@@ -362,7 +369,8 @@ impl Metric {
         let becomes_real = samples.iter().any(|sample| sample.series.labels.is_empty());
         if stands_in && !becomes_real && (!samples.is_empty() || self.silence_is_zero(tick)) {
             let leaving = self.series.remove(&Labels::default());
-            judged.extend(leaving.and_then(|mut judging| judging.retire(tick.window, tick.origin)));
+            let length = tick.windows().next().map_or_else(|| tick.window.length(), |window| window.length());
+            judged.extend(leaving.and_then(|mut judging| judging.make_room(length, tick.origin)));
         }
     }
 

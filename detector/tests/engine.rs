@@ -95,8 +95,13 @@ fn a_source_that_never_answered_is_told_of() {
     assert!(judged.iter().all(|j| j.verdict.series.labels.is_empty()));
     // Once it answers with real series the stand-in leaves, and its alert ends.
     let judged = engine.tick(&rows(3, &[("app", 5.0)]));
-    let ended: Vec<_> = judged.iter().flat_map(|j| &j.transitions).map(|t| t.transition).collect();
-    assert_eq!(ended, [Transition::Resolved]);
+    let ended: Vec<_> = judged.iter().flat_map(|j| &j.transitions).collect();
+    assert_eq!(ended.len(), 1);
+    // It ends as one whose data came back, in the last window without: the first with data is told of by others alone.
+    let notes: &[String] = &[];
+    assert_eq!((ended[0].transition, &*ended[0].reason.notes), (Transition::Resolved, notes));
+    assert_eq!(said(&judged), [("-".into(), 2, None, Missing), ("app".into(), 3, Some(5.0), Learning)]);
+    assert_eq!(judged[0].verdict.revision, 1);
     assert_eq!(engine.stats().series, 1);
 }
 

@@ -40,14 +40,26 @@ pub(crate) async fn metric_list(
     let (read, reach) = store.read_with_reach(&query).await?;
     let mut rows = Vec::new();
     for settings in metrics {
-        let of_metric = read.iter().filter(|data| data.tags.get("metric") == Some(&settings.metric));
-        let before = rows.len();
-        rows.extend(of_metric.map(|data| metric_row(settings, data)));
-        if rows.len() == before {
+        let of_metric = series_of(&read, &settings.metric);
+        if of_metric.is_empty() {
             rows.push(metric_row(settings, &SeriesData::default()));
         }
+        rows.extend(of_metric.into_iter().map(|data| metric_row(settings, data)));
     }
     Ok(MetricList { metrics: rows, short: ShortAnswer::of(reach, now) })
+}
+
+/// The series of a metric, without the bare one that stood for them until the first of them came: the last that was
+/// said of it is that it is missing, and it is older than what was said of another.
+pub(crate) fn series_of<'d>(read: &'d [SeriesData], metric: &str) -> Vec<&'d SeriesData> {
+    let of_metric = || read.iter().filter(|data| data.tags.get("metric") == Some(metric));
+    let newest = of_metric().filter_map(|data| data.times.last()).max();
+    let has_labels = |data: &SeriesData| !without_metric(&data.tags).is_empty();
+    let missing = VerdictState::Missing as i64 as f64;
+    let stood_in = |data: &SeriesData| {
+        !has_labels(data) && data.times.last() < newest && last_number(data, "state") == Some(missing)
+    };
+    of_metric().filter(|data| !stood_in(data)).collect()
 }
 
 fn metric_row(settings: &Settings, data: &SeriesData) -> MetricRow {
@@ -223,4 +235,30 @@ pub(crate) async fn series(
 /// Groups by metric name, for lookups of titles and units.
 pub(crate) fn by_metric(metrics: &[Arc<Settings>]) -> BTreeMap<&str, &Settings> {
     metrics.iter().map(|settings| (&*settings.metric, &**settings)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_series_that_stood_for_the_first_ones_is_left_out_once_they_came() {
+        let series = |labels: &[(&str, &str)], at: i64, state: VerdictState| {
+            let tags = Labels::new([("metric", "orders")].iter().chain(labels).copied());
+            let state = Some(FieldValue::Integer(state as i64));
+            let columns = [("state".into(), vec![state])].into_iter().collect();
+            SeriesData { tags, times: vec![Timestamp::from_secs(at)], columns }
+        };
+        let app = || series(&[("channel", "app")], 60, VerdictState::Normal);
+        for (at, state, shown) in [
+            (0, VerdictState::Missing, 1),
+            // A bare series that is judged still, or that had a value, is one like others.
+            (60, VerdictState::Missing, 2),
+            (0, VerdictState::Normal, 2),
+        ] {
+            assert_eq!(series_of(&[series(&[], at, state), app()], "orders").len(), shown, "{at} {state:?}");
+        }
+        assert_eq!(series_of(&[series(&[], 0, VerdictState::Missing)], "orders").len(), 1);
+        assert_eq!(series_of(&[app()], "other").len(), 0);
+    }
 }

@@ -27,11 +27,17 @@ impl SeriesJudge {
     }
 
     /// Ends whatever is pending or fires, because the series is judged no more; `None` when nothing is. `revision` is
-    /// that of the verdict.
-    pub fn retire(&mut self, window: Window, origin: Origin, revision: u32) -> Option<Judged> {
+    /// that of the verdict, `note` says why where people should be told.
+    pub fn retire(
+        &mut self,
+        window: Window,
+        origin: Origin,
+        revision: u32,
+        note: Option<&str>,
+    ) -> Option<Judged> {
         let change = self.memory.alert.end()?;
         let observation = Observation { window, origin, revision, value: Observed::Absent };
-        let notes = vec!["series_gone".to_owned()];
+        let notes = note.map(str::to_owned).into_iter().collect();
         let reason = Reason { version: 1, code: ReasonCode::NoData, notes, ..Reason::default() };
         let verdict = self.blank(&observation, reason);
         let transitions = vec![self.transition(&verdict, change)];

@@ -10,6 +10,7 @@ use detector::settings::Settings;
 use model::{FieldValue, Labels, SeriesData, VerdictState};
 
 use super::key_of;
+use crate::answers::series_of;
 use crate::config::Config;
 
 /// Which sampler feeds a metric, and how often.
@@ -69,7 +70,7 @@ pub(super) fn all(
     timing: &Timing,
 ) -> Vec<MetricCard> {
     let of = |settings: &Arc<Settings>| {
-        let mine = read.iter().filter(|data| data.tags.get("metric") == Some(&*settings.metric));
+        let mine = series_of(read, &settings.metric).into_iter();
         let mut cards: Vec<_> = mine.map(|data| card(Some(settings), data, alerts, timing)).collect();
         if cards.is_empty() {
             let tags = Labels::new([("metric", &*settings.metric)]);
