@@ -172,7 +172,7 @@ impl Replicas {
         }
     }
 
-    pub(super) fn failed(&self, member: &Member, error: &StoreError, last: bool) {
+    fn failed(&self, member: &Member, error: &StoreError, last: bool) {
         self.metrics.read_failed(&member.name);
         let until = self.clock.monotonic_now() + self.options.memory;
         let mut failing = member.failing.lock().unwrap_or_else(PoisonError::into_inner);

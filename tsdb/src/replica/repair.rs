@@ -6,17 +6,19 @@
 //! copy is a union and may be repeated.
 //!
 //! * After each slice, once the store holds it durably, the ledger says what is left: a repair goes on there after a crash.
+//!   Only what the source still has a point in is left: nothing older, and the repair has ended.
+//! * A source that cannot be read is passed over by this repair alone; who reads asks it as before.
 //! * The consumer goes on meanwhile; whatever is missed meanwhile is added to the ledger and copied too.
 //! * With the last slice the mark goes, and the replica is read again.
 //! * When no replica has the span any more, that is said once and the replica stays incomplete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Clock, Measurement, Missed, Point, ReadSeries, ReplicaLedger, SeriesData, SeriesQuery, StoreError,
-    TimeRange, Timestamp, WriteSamples,
+    Clock, Measurement, Missed, Monotonic, Point, ReadSeries, ReplicaLedger, SeriesData, SeriesQuery,
+    StoreError, TimeRange, Timestamp, WriteSamples,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +41,11 @@ pub struct RepairOptions {
     pub slice: Duration,
     /// The longest slice.
     pub longest_slice: Duration,
-    /// About so many points a slice.
+    /// About so many points a slice. No measurement of a slice is read with more than twice as many, or one point a
+    /// series; in the shortest slice all.
     pub points_per_slice: usize,
+    /// For how long nothing is copied from a replica that could not be read (monotonic time).
+    pub source_pause: Duration,
     /// How often progress is logged (monotonic time).
     pub report: Duration,
 }
@@ -52,8 +57,9 @@ impl Default for RepairOptions {
             poll: Duration::from_secs(2),
             read_timeout: Duration::from_secs(30),
             slice: Duration::from_secs(600),
-            longest_slice: Duration::from_secs(7 * 86_400),
+            longest_slice: Duration::from_secs(6 * 3_600),
             points_per_slice: 50_000,
+            source_pause: Duration::from_secs(15),
             report: Duration::from_secs(10),
         }
     }
@@ -79,6 +85,10 @@ struct Memory {
     slice: Duration,
     /// Replicas in which nothing was found of what is missed: they have it no more.
     barren: (Option<Missed>, BTreeSet<String>),
+    /// Until when nothing is copied from replicas that could not be read.
+    failing: BTreeMap<String, Monotonic>,
+    /// The leftover noted last and the replica the part before it was copied from.
+    leftover: Option<(Missed, String)>,
 }
 
 /// Where a span may be copied from.
@@ -98,8 +108,8 @@ struct Copy<'r> {
     seen: Missed,
     /// What is not copied yet.
     left: TimeRange,
-    /// Whether points may be far from the end of what is left.
-    gap: bool,
+    /// Whether the end of what is left is just after its newest point.
+    found: bool,
     points: u64,
     report_at: Duration,
 }
@@ -152,6 +162,8 @@ impl Repair {
             backoff: Backoff::new(&self.options.follow),
             slice: self.options.slice,
             barren: Default::default(),
+            failing: BTreeMap::new(),
+            leftover: None,
         };
         loop {
             let pause = match self.look(&mut memory).await {
@@ -202,7 +214,7 @@ impl Repair {
         if memory.barren.0 != Some(missed) {
             memory.barren = (Some(missed), BTreeSet::new());
         }
-        let from = match self.source(missed.span, &memory.barren.1).await? {
+        let from = match self.source(missed.span, memory).await? {
             Source::Ready(from) => from,
             Source::Away => {
                 if self.feeder.status.set_repair(Repairing::Waiting) {
@@ -215,20 +227,32 @@ impl Repair {
                 return Ok(());
             }
         };
+        let copied = self.copy(missed, from, memory).await;
+        if let Err(Failure::Source(_)) = &copied {
+            let until = self.feeder.clock.monotonic_now() + self.options.source_pause;
+            memory.failing.insert(from.name.clone(), until);
+        }
+        copied
+    }
+
+    /// Copies what is missed from one replica.
+    async fn copy(&self, missed: Missed, from: &Member, memory: &mut Memory) -> Result<(), Failure> {
         tracing::info!(replica = self.feeder.name(), from = from.name, span = %words(missed.span), "repair begins");
+        let goes_on = goes_on(missed, &from.name, memory.leftover.as_ref());
         let mut copy = Copy {
             from,
             seen: missed,
             left: missed.span.unwrap_or(TimeRange::ALL),
-            gap: true,
+            found: false,
             points: 0,
             report_at: self.feeder.clock.monotonic_now() + self.options.report,
         };
         loop {
             self.note_progress(&mut copy);
             match self.step(&mut copy, &mut memory.slice).await? {
-                Step::More => {}
-                Step::Done if copy.points == 0 && missed.span.is_some() => {
+                Step::More if copy.points == 0 => {}
+                Step::More => memory.leftover = Some((copy.seen, from.name.clone())),
+                Step::Done if copy.points == 0 && !goes_on => {
                     memory.barren.1.insert(from.name.clone());
                     return Ok(());
                 }
@@ -239,11 +263,7 @@ impl Repair {
     }
 
     /// The first replica that has all of the span and can be read.
-    async fn source(
-        &self,
-        span: Option<TimeRange>,
-        barren: &BTreeSet<String>,
-    ) -> Result<Source<'_>, Failure> {
+    async fn source(&self, span: Option<TimeRange>, memory: &Memory) -> Result<Source<'_>, Failure> {
         let now = self.feeder.clock.monotonic_now();
         let mut none = Source::Nowhere;
         for member in self.replicas.others(self.feeder.name()) {
@@ -251,11 +271,12 @@ impl Repair {
             // Asked anew: what its status says may be older than what this one missed.
             let lacks = self.with_ledger(move |ledger| ledger.missed(&consumer)).await;
             if lacks.map_err(Failure::Ledger)?.is_some_and(|missed| missed.touches(span))
-                || barren.contains(&member.name)
+                || memory.barren.1.contains(&member.name)
             {
                 continue;
             }
-            if member.status.is_up() && !member.is_failing(now) {
+            let failed = memory.failing.get(&member.name).is_some_and(|until| now < *until);
+            if member.status.is_up() && !member.is_failing(now) && !failed {
                 return Ok(Source::Ready(member));
             }
             none = Source::Away;
@@ -265,16 +286,18 @@ impl Repair {
 
     /// Copies the newest slice of what is left.
     async fn step(&self, copy: &mut Copy<'_>, slice: &mut Duration) -> Result<Step, Failure> {
-        if copy.gap {
-            let Some(newest) = self.newest(copy).await? else { return Ok(Step::Done) };
-            copy.left.end = copy.left.end.min(newest + Duration::from_nanos(1));
-            copy.gap = false;
+        if !copy.found && !self.narrow(copy, *slice).await? {
+            return Ok(Step::Done);
         }
-        let range = TimeRange { start: copy.left.start.max(copy.left.end - *slice), end: copy.left.end };
+        let range = newest_of(copy.left, *slice);
         let began = self.feeder.clock.monotonic_now();
         let mut points = 0;
         for measurement in Measurement::ALL {
-            points += self.copy_slice(copy.from, measurement, range).await?;
+            let Some(copied) = self.copy_slice(copy.from, measurement, range, *slice).await? else {
+                *slice = (*slice / 2).max(SHORTEST_SLICE);
+                return Ok(Step::More);
+            };
+            points += copied;
         }
         let took = self.feeder.clock.monotonic_now().saturating_sub(began);
         if points > self.options.points_per_slice || took > self.options.read_timeout {
@@ -284,23 +307,48 @@ impl Repair {
         }
         copy.points += points as u64;
         copy.left.end = range.start;
-        copy.gap = points == 0;
-        if copy.left.is_empty() {
+        // Asked before the rest is noted: a leftover in which nobody has anything would never be repaired.
+        if copy.left.is_empty() || !self.narrow(copy, *slice).await? {
             return Ok(Step::Done);
         }
         self.feeder.insist("flush", || self.feeder.store.0.flush()).await;
         self.shrink(copy, Some(Missed { span: Some(copy.left), ..copy.seen })).await
     }
 
-    /// Copies one measurement of a slice; gives the number of its points.
+    /// Ends what is left just after its newest point; whether there is one.
+    async fn narrow(&self, copy: &mut Copy<'_>, slice: Duration) -> Result<bool, Failure> {
+        // Mostly it is near, and looking there costs least.
+        let mut newest = self.newest(copy.from, newest_of(copy.left, slice)).await?;
+        if newest.is_none() {
+            newest = self.newest(copy.from, copy.left).await?;
+        }
+        let Some(newest) = newest else { return Ok(false) };
+        copy.left.end = copy.left.end.min(newest + Duration::from_nanos(1));
+        copy.found = true;
+        Ok(true)
+    }
+
+    /// Copies one measurement of a slice; gives the number of its points, or `None` when there are too many to be read
+    /// at once and the slice can be shorter.
     async fn copy_slice(
         &self,
         from: &Member,
         measurement: Measurement,
         range: TimeRange,
-    ) -> Result<usize, Failure> {
+        slice: Duration,
+    ) -> Result<Option<usize>, Failure> {
+        let series = self.read(from, measurement, range, 1).await?.len();
+        if series == 0 {
+            return Ok(Some(0));
+        }
+        let most = (2 * self.options.points_per_slice / series).max(1);
+        let last = if slice > SHORTEST_SLICE { most + 1 } else { 0 };
+        let found = self.read(from, measurement, range, last).await?;
+        if last > 0 && found.iter().any(|data| data.times.len() > most) {
+            return Ok(None);
+        }
         let (mut points, mut count) = (Vec::new(), 0);
-        for data in self.read(from, measurement, range, 0).await? {
+        for data in found {
             for point in points_of(measurement, &data) {
                 points.push(point);
                 if points.len() >= self.options.follow.points_per_write {
@@ -308,7 +356,7 @@ impl Repair {
                 }
             }
         }
-        Ok(count + self.write(&mut points).await)
+        Ok(Some(count + self.write(&mut points).await))
     }
 
     async fn write(&self, points: &mut Vec<Point>) -> usize {
@@ -319,11 +367,11 @@ impl Repair {
         points.drain(..).count()
     }
 
-    /// The time of the newest point in what is left.
-    async fn newest(&self, copy: &Copy<'_>) -> Result<Option<Timestamp>, Failure> {
+    /// The time of the newest point in a range.
+    async fn newest(&self, from: &Member, range: TimeRange) -> Result<Option<Timestamp>, Failure> {
         let mut newest = None;
         for measurement in Measurement::ALL {
-            let found = self.read(copy.from, measurement, copy.left, 1).await?;
+            let found = self.read(from, measurement, range, 1).await?;
             newest = found.iter().filter_map(|data| data.times.last().copied()).chain(newest).max();
         }
         Ok(newest)
@@ -343,10 +391,7 @@ impl Repair {
             read = ReadSeries::read_stored(&*from.store, &query) => read,
             () = self.feeder.clock.sleep(limit) => Err(too_slow(&from.name, limit)),
         };
-        read.map_err(|error| {
-            self.replicas.failed(from, &error, false);
-            Failure::Source(error)
-        })
+        read.map_err(Failure::Source)
     }
 
     /// Notes in the ledger what is left; [`Step::Stale`] when more was missed meanwhile.
@@ -426,6 +471,18 @@ impl Repair {
         let ledger = self.ledger.clone();
         tokio::task::spawn_blocking(move || work(&*ledger.0)).await.map_err(std::io::Error::other)?
     }
+}
+
+/// Whether nothing found in a source means that all is copied, not that the source lost it: what is missed is what a
+/// repair from it left, or reaches back to the beginning of time, which only a leftover or everything does.
+fn goes_on(missed: Missed, from: &str, leftover: Option<&(Missed, String)>) -> bool {
+    let left = leftover.is_some_and(|(left, source)| *left == missed && source == from);
+    left || missed.span.is_none_or(|span| span.start == Timestamp::MIN)
+}
+
+/// The newest slice of a range.
+fn newest_of(range: TimeRange, slice: Duration) -> TimeRange {
+    TimeRange { start: range.start.max(range.end - slice), end: range.end }
 }
 
 /// A span in words.

@@ -1,6 +1,7 @@
 //! Repair between real stores, and from sources that fail.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use model::testing::MemoryLog;
@@ -65,6 +66,10 @@ struct FakeSource {
     inner: Arc<dyn Store>,
     moods: Mutex<Vec<Mood>>,
     asked: Mutex<Vec<TimeRange>>,
+    /// Reads that end before this never answer.
+    hangs_before: Mutex<Option<Timestamp>>,
+    /// The most points one read brought.
+    most: AtomicUsize,
 }
 
 /// What the next read does.
@@ -87,8 +92,15 @@ impl ReadSeries for FakeSource {
     async fn read_stored(&self, query: &SeriesQuery) -> Result<Vec<SeriesData>, StoreError> {
         self.asked.lock().expect("ledger").push(query.range);
         let mood = self.moods.lock().expect("moods").pop();
+        if self.hangs_before.lock().expect("wish").is_some_and(|wish| query.range.end <= wish) {
+            std::future::pending::<()>().await;
+        }
         match mood {
-            None => self.inner.read_stored(query).await,
+            None => {
+                let found = self.inner.read_stored(query).await?;
+                self.most.fetch_max(found.iter().map(|data| data.times.len()).sum(), Ordering::Relaxed);
+                Ok(found)
+            }
             Some(Mood::Fails) => {
                 Err(StoreError { replica: "b".into(), operation: "read", message: "down".into() })
             }
@@ -125,7 +137,13 @@ impl Bench {
     async fn of(folder: tempfile::TempDir, target: Arc<dyn Store>, source: Arc<dyn Store>) -> Self {
         source.write(&history(), &Positions::default()).await.expect("write");
         let clock = ManualClock::new(Timestamp::from_secs(40 * DAY));
-        let source = Arc::new(FakeSource { inner: source, moods: Mutex::default(), asked: Mutex::default() });
+        let source = Arc::new(FakeSource {
+            inner: source,
+            moods: Mutex::default(),
+            asked: Mutex::default(),
+            hangs_before: Mutex::default(),
+            most: AtomicUsize::new(0),
+        });
         let mut registry = Registry::default();
         let metrics = ReplicaMetrics::register(&mut registry);
         let mut replicas = Replicas::new(Arc::new(clock.clone()), ReadOptions::default(), metrics.clone());
@@ -258,10 +276,58 @@ async fn a_repair_that_is_killed_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_source_that_fails_or_hangs_is_asked_again() {
+async fn a_repair_that_is_killed_after_its_last_point_ends_with_the_next_start() {
+    // Of the second the source has nothing of the oldest day.
+    for missed in [None, Some(span(-DAY, 40 * DAY))] {
+        let bench = Bench::new().await;
+        bench.miss(missed);
+        *bench.source.hangs_before.lock().expect("wish") = Some(Timestamp::from_secs(0));
+        let running = bench.start();
+        let at_the_end = |asked: &Mutex<Vec<TimeRange>>| {
+            asked.lock().expect("ledger").last().is_some_and(|range| range.end <= Timestamp::from_secs(0))
+        };
+        bench.until("all is copied", || at_the_end(&bench.source.asked)).await;
+        running.abort();
+        let _ = running.await;
+        *bench.source.hangs_before.lock().expect("wish") = None;
+        bench.repaired().await;
+        assert_eq!(
+            stored(&*bench.target, TimeRange::ALL).await,
+            stored(&*bench.source, TimeRange::ALL).await,
+            "{missed:?}"
+        );
+    }
+    // So does one that had noted the time before the first point as its leftover.
+    let bench = Bench::new().await;
+    bench.miss(Some(TimeRange { start: Timestamp::MIN, end: Timestamp::from_secs(-60) }));
+    bench.repaired().await;
+}
+
+#[tokio::test]
+async fn a_dense_day_after_sparse_ones_is_not_read_at_once() {
+    let bench = Bench::new().await;
+    let dense: Vec<_> = (30 * DAY..31 * DAY)
+        .step_by(60)
+        .map(|secs| point(Measurement::Sample, &[("metric", "orders"), ("channel", "app")], secs, 1.0))
+        .collect();
+    bench.source.inner.write(&dense, &Positions::default()).await.expect("write");
+    bench.miss(None);
+    bench.repaired().await;
+    let most = bench.source.most.load(Ordering::Relaxed);
+    assert!(most <= 2 * bench.options.points_per_slice + 1, "{most}");
+    assert_eq!(stored(&*bench.target, TimeRange::ALL).await, stored(&*bench.source, TimeRange::ALL).await);
+}
+
+#[tokio::test]
+async fn a_source_that_fails_or_hangs_is_asked_again_and_read_by_others_meanwhile() {
     let bench = Bench::new().await;
     bench.miss(None);
     bench.source.moods.lock().expect("moods").extend([Mood::Hangs, Mood::Fails, Mood::Fails]);
+    let running = bench.start();
+    bench.until("it waits", || bench.repair() == Repairing::Waiting).await;
+    let now = bench.clock.monotonic_now();
+    assert!(bench.replicas.others("a").all(|member| !member.is_failing(now)), "readers ask it as before");
+    running.abort();
     bench.repaired().await;
     assert_eq!(stored(&*bench.target, TimeRange::ALL).await, stored(&*bench.source, TimeRange::ALL).await);
 }
