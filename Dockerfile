@@ -2,6 +2,11 @@
 #
 #   docker build -t tidemark .
 #   docker run -p 127.0.0.1:9680:9680 -v tidemark:/var/lib/tidemark -v ./tidemark.yaml:/etc/tidemark/tidemark.yaml:ro tidemark
+#
+# What `tidemark init` writes is for one machine. In a container set
+#   data_dir: /var/lib/tidemark     relative, it lies beside the file, outside of the volume: lost with the container
+#   http: {listen: "0.0.0.0:9680", token: "${TIDEMARK_TOKEN}"}     `-p` does not reach 127.0.0.1 of the container
+# and give the token by `docker run -e TIDEMARK_TOKEN=..`.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
