@@ -7,13 +7,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CommandError, Context};
 use crate::cli::{Role, RunArgs};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::{Roles, Running, RuntimeOptions, start};
 
 /// Runs until SIGTERM or SIGINT; a second one ends it at once.
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandError> {
-    let config = context.config()?;
+    let checked = Config::check(context.config_path());
+    let (config, warnings) = checked.map_err(|findings| CommandError::Config(Box::new(findings)))?;
+    warnings.lines().iter().take(WARNINGS).for_each(|warning| tracing::warn!("{warning}"));
     let roles = Roles::of(&args.role).map_err(CommandError::new)?;
     if args.listen.is_some() && roles.has(Role::Console) {
         return Err(CommandError::new("role `console` listens on `http.listen`: leave `--listen` out"));
@@ -36,6 +39,9 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<Exit, CommandErro
     runtime.shutdown_timeout(LAST_GRACE);
     ended
 }
+
+/// Most warnings of the configuration that are logged; `check` shows all.
+const WARNINGS: usize = 10;
 
 /// How long threads that hang in the file system may take to end once everything else has.
 pub(crate) const LAST_GRACE: Duration = Duration::from_secs(2);

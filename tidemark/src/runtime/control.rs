@@ -202,7 +202,7 @@ async fn reload(State(parts): Shared) -> Response {
             Json(ReloadAnswer { revision, changed: done.changed, warnings: done.warnings }).into_response()
         }
         Err(errors) => {
-            tracing::error!(errors = errors.len(), "configuration refused; the old one goes on");
+            super::reload::log_refused(&errors);
             (StatusCode::UNPROCESSABLE_ENTITY, Json(ReloadRefused { errors })).into_response()
         }
     }

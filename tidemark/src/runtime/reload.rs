@@ -87,12 +87,18 @@ impl Reloader {
                 tracing::info!(revision = format!("{revision:016x}"), "reloaded");
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             }
-            Err(errors) => {
-                errors.iter().for_each(|error| tracing::error!("{error}"));
-                tracing::error!("configuration refused; the old one goes on");
-            }
+            Err(errors) => log_refused(&errors),
         }
     }
+}
+
+/// Most errors of a refused configuration that are logged; `check` shows all.
+const LOGGED: usize = 10;
+
+/// Tells the log why a configuration was refused.
+pub(super) fn log_refused(errors: &[String]) {
+    errors.iter().take(LOGGED).for_each(|error| tracing::error!("{error}"));
+    tracing::error!(errors = errors.len(), "configuration refused; the old one goes on");
 }
 
 /// All parts or none: a part that refuses leaves those before it as they were.
