@@ -180,7 +180,9 @@ fn span(path: &str, from: &str, to: &str, errors: &mut Vec<CalendarError>) -> Op
     let end = instant(&format!("{path}.to"), to, 1, errors);
     let (start, end) = (start?, end?);
     if start >= end {
-        let message = format!("`{to}` is not after `{from}`");
+        // Of two days the end may be the start; of two times of day it may not.
+        let days = !from.contains('T') && !to.contains('T');
+        let message = format!("`{to}` is {} `{from}`", if days { "before" } else { "not after" });
         errors.push(CalendarError { path: format!("{path}.to"), message });
         return None;
     }
@@ -285,7 +287,7 @@ mod tests {
         let config = CalendarConfig {
             holidays: vec!["2025-02-30".into(), "2025-10-01".into()],
             workdays: vec!["2025-10-01".into()],
-            promotions: vec![wrong, sale("soon", "2025-11-11")],
+            promotions: vec![wrong, sale("soon", "2025-11-11"), sale("2025-11-11", "2025-11-10")],
             excluded: Vec::new(),
         };
         let errors = Calendar::from_config(&config).unwrap_err();
@@ -296,6 +298,7 @@ mod tests {
         calendar.promotions[0].widen: NaN does not widen the band: a number from 1 on
         calendar.promotions[0].to: `2025-11-10T00:00` is not after `2025-11-11`
         calendar.promotions[1].from: `soon` is not a local time: write YYYY-MM-DD or YYYY-MM-DDTHH:MM
+        calendar.promotions[2].to: `2025-11-10` is before `2025-11-11`
         ");
     }
 }
