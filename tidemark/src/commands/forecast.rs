@@ -40,7 +40,7 @@ pub(crate) struct ForecastArgs {
     #[arg(long, value_name = "AGE")]
     pub(crate) rolling: Option<HumanDuration>,
     /// Zone of times without an offset, and of the days.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    #[arg(long, value_name = "ZONE", value_parser = crate::config::zone_argument, default_value = "UTC")]
     pub(crate) timezone: Tz,
     /// How many cores; 0 takes all.
     #[arg(long, value_name = "N", default_value_t = 0)]

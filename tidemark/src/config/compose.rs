@@ -93,7 +93,7 @@ impl<'t, P: Iterator<Item = Result<(Event<'t>, Span), ScanError>>> Composer<'t, 
         }
         let empty = || Finding::error(Place::START, "file is empty: `tidemark init` writes one that runs");
         let root = root.ok_or_else(empty)?;
-        if matches!(&root.content, Content::Scalar(scalar) if scalar.value.is_null()) {
+        if root.is_null() {
             return Err(empty());
         }
         Ok(root)
@@ -308,7 +308,13 @@ fn syntax(error: &ScanError) -> Finding {
         ErrorKind::TabInBlockIndentation | ErrorKind::TabNotAllowed => {
             "a tab stands in the indentation: YAML wants spaces".to_owned()
         }
-        ErrorKind::UnknownAnchor => "alias of an anchor that does not exist above".to_owned(),
+        ErrorKind::UnknownAnchor => {
+            "alias of an anchor that does not exist above: a value that begins with `*` needs quotes"
+                .to_owned()
+        }
+        ErrorKind::MappingValueNotAllowed => {
+            format!("broken YAML: {}: a value with `: ` in it needs quotes", error.info())
+        }
         _ => format!("broken YAML: {}", error.info()),
     };
     Finding::error(place, message)

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::finding::{Finding, Place};
 use super::nearest::hint;
+use super::scalar;
 use super::schema::wants;
 use super::tree::{Content, Node, shorten};
 use super::zone;
@@ -135,12 +136,18 @@ impl<'a> Explainer<'a> {
         if let Some(nested) = context.iter().flatten().find(|e| is_choice(e)) {
             return self.explain(nested);
         }
-        let message = self.no_branch(node, context, &keys);
+        let message = self.no_branch(error, node, context, &keys);
         self.add(path, node.place, message);
     }
 
     /// Every branch refused the value by its type or word.
-    fn no_branch(&self, node: &Node, context: &[Vec<ValidationError<'static>>], keys: &[String]) -> String {
+    fn no_branch(
+        &self,
+        error: &ValidationError<'_>,
+        node: &Node,
+        context: &[Vec<ValidationError<'static>>],
+        keys: &[String],
+    ) -> String {
         let all = || context.iter().flatten();
         let words: Vec<String> = all().flat_map(words_of).collect();
         if !words.is_empty() {
@@ -156,9 +163,26 @@ impl<'a> Explainer<'a> {
                 wanted.push(name);
             }
         }
-        let keyed =
-            if keys.is_empty() { String::new() } else { format!(" with one of: {}", keys.join(", ")) };
+        let keyed = if keys.is_empty() {
+            self.form(error.schema_path().as_str())
+        } else {
+            format!(" with one of: {}", keys.join(", "))
+        };
         format!("expected {}{keyed}, found {}", wanted.join(" or "), shown(node))
+    }
+
+    /// ` {m: .., n: ..}`: the form of the only mapping among a choice's branches, where it is a small one.
+    fn form(&self, pointer: &str) -> String {
+        let branches = self.schema.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let properties = |branch| self.resolve(branch).get("properties").and_then(Value::as_object);
+        let mut mappings = branches.filter_map(properties);
+        match (mappings.next(), mappings.next()) {
+            (Some(keys), None) if keys.len() <= SMALL => {
+                let keys: Vec<String> = keys.keys().map(|key| format!("{key}: ..")).collect();
+                format!(" `{{{}}}`", keys.join(", "))
+            }
+            _ => String::new(),
+        }
     }
 
     /// A mapping with one key that names its type.
@@ -274,6 +298,9 @@ impl<'a> Explainer<'a> {
     }
 }
 
+/// So many keys of a mapping are few enough to be named.
+const SMALL: usize = 4;
+
 const TYPE_NAMES: [(JsonType, &str); 7] = [
     (JsonType::String, "text"),
     (JsonType::Integer, "a whole number"),
@@ -294,8 +321,20 @@ fn wrong_type(kind: &TypeKind, node: &Node) -> String {
         Content::Scalar(scalar) if scalar.value.is_null() => {
             format!("expected {expected}, found nothing: give a value or leave the key out")
         }
+        Content::Scalar(scalar) if !scalar.plain && scalar.written.is_none() && fits(kind, &scalar.text) => {
+            format!("expected {expected}, found text: write {found} without quotes")
+        }
         _ => format!("expected {expected}, found {found}"),
     }
+}
+
+/// Whether a quoted text would be of the wanted type without its quotes.
+fn fits(kind: &TypeKind, text: &str) -> bool {
+    let value = scalar::resolve(text);
+    let integer = value.is_i64() || value.is_u64();
+    (integer && wants(kind, JsonType::Integer))
+        || (value.is_number() && wants(kind, JsonType::Number))
+        || (value.is_boolean() && wants(kind, JsonType::Boolean))
 }
 
 /// A node as a message quotes it: what stands in the file, never what a variable holds.

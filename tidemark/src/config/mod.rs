@@ -45,6 +45,7 @@ pub(crate) use finding::{Findings, Level};
 pub(crate) use nearest::hint;
 pub(crate) use pipeline::Checked;
 pub(crate) use schema::schema;
+pub(crate) use zone::argument as zone_argument;
 
 /// A configuration that passed every check. Immutable; paths in it are absolute or relative to the working folder.
 #[derive(Clone, Debug)]

@@ -104,6 +104,10 @@ fn words_and_types() {
         with("delay: 5s", "min_deviation_pct: -1"),
         with("delay: 5s", "max_rows: 0"),
         with("delay: 5s", "storage: {}"),
+        with("kind: count", "for: 5m"),
+        with("kind: count", "threshold: 10"),
+        with("kind: count", "trim: \"2\""),
+        with("{sqlite: {path: shop.db}}", "{postgres: {host: h, port: \"5432\", database: d, user: u}}"),
     ];
     let all: Vec<String> = table.iter().map(|text| shown(text)).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -124,6 +128,10 @@ fn words_and_types() {
     tidemark.yaml:10:24: error: `-1` is too small: at least 0
     tidemark.yaml:10:15: error: `0` is too small: at least 1
     tidemark.yaml:10:5: error: unknown key `storage` (valid: name, source, query, interval, cron, window, delay, timeout, timezone, labels, static_labels, values, numerator, denominator, max_rows, kind, direction, min_deviation_pct, min_value, missing, no_data, for, threshold, severity, severity_layers, same_day, trim, false_alarms_per_week, freeze_max, algorithms, title, unit, owner, runbook_url, calendars)
+    tidemark.yaml:12:10: error: expected a mapping `{m: .., n: ..}`, found `5m`
+    tidemark.yaml:12:16: error: expected a mapping `{above: .., below: ..}`, found `10`
+    tidemark.yaml:12:11: error: expected a whole number, found text: write `2` without quotes
+    tidemark.yaml:3:36: error: expected a whole number, found text: write `5432` without quotes
     "#);
 }
 
@@ -157,6 +165,7 @@ fn names_and_meaning() {
         with("version: 1", "version: 1\nhttp: {external_url: tidemark}"),
         with("version: 1", "version: 1\nhttp: {token_file: secret.txt}"),
         with("route: {receiver: ops}", ""),
+        with("route: {receiver: ops}", "route:"),
     ];
     let all: Vec<String> = table.iter().map(|text| shown(text)).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -191,6 +200,7 @@ fn names_and_meaning() {
     tidemark.yaml:2:22: error: `tidemark` is no address for links: write for example https://tidemark.example.com
     tidemark.yaml:2:20: error: cannot read `secret.txt`: it does not exist
     tidemark.yaml:21:3: error: receivers are given but no `route` says who gets what: add `route: {receiver: ..}`
+    tidemark.yaml:23:6: error: receivers are given but no `route` says who gets what: add `route: {receiver: ..}`
     "#);
 }
 
@@ -226,6 +236,8 @@ fn broken_files() {
         "version: 1\nversion: 1\n".to_owned(),
         "version: !secret 1\n".to_owned(),
         "version: 1\nsources: *shop\n".to_owned(),
+        with("cron: \"0 */5 * * * MON-FRI\"", "cron: */5 * * * *"),
+        with("interval: 1m", "title: Orders: per minute"),
         with("interval: 1m", "interval: ${INTERVAL}"),
         with("interval: 1m", "title: ${"),
         format!("\u{feff}{}", with("interval: 1m", "intervall: 1m")),
@@ -247,7 +259,9 @@ fn broken_files() {
     tidemark.yaml:2:1: error: a second document begins here: a configuration is one document
     tidemark.yaml:2:1: error: duplicate key `version`: it stands on line 1 already
     tidemark.yaml:1:18: error: unknown tag `!secret`: leave it out
-    tidemark.yaml:2:10: error: alias of an anchor that does not exist above
+    tidemark.yaml:2:10: error: alias of an anchor that does not exist above: a value that begins with `*` needs quotes
+    tidemark.yaml:16:11: error: alias of an anchor that does not exist above: a value that begins with `*` needs quotes
+    tidemark.yaml:9:18: error: broken YAML: mapping values are not allowed in this context: a value with `: ` in it needs quotes
     tidemark.yaml:9:15: error: environment variable `INTERVAL` is not set
     tidemark.yaml:9:12: error: `${` without `}`: write `${NAME}`, or `$${` for the text itself
     tidemark.yaml:9:5: error: unknown key `intervall`, did you mean `interval`?

@@ -97,6 +97,11 @@ impl Node {
         }
     }
 
+    /// Whether nothing stands there: `key:`, or `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.value.is_null())
+    }
+
     /// Whether its `${NAME}` could not be expanded.
     pub(crate) fn is_unset(&self) -> bool {
         matches!(&self.content, Content::Scalar(scalar) if scalar.unset.is_some())

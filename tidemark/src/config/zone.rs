@@ -41,6 +41,14 @@ pub(crate) fn is_zone(text: &str) -> bool {
     text.parse::<Tz>().is_ok()
 }
 
+/// A time zone given on the command line.
+///
+/// # Errors
+/// That there is none of this name, and the nearest.
+pub(crate) fn argument(text: &str) -> Result<Tz, String> {
+    text.parse().map_err(|_| format!("unknown time zone{}", hint(text)))
+}
+
 /// `, did you mean ..?`, by the whole name or by the city alone.
 pub(crate) fn hint(text: &str) -> String {
     let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
@@ -57,12 +65,13 @@ pub(crate) fn hint(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::hint;
+    use super::{argument, hint};
 
     #[test]
     fn the_nearest_zone_is_named() {
         assert_eq!(hint("Asia/Shangai"), ", did you mean `Asia/Shanghai`?");
         assert_eq!(hint("shanghai"), ", did you mean `Asia/Shanghai`?");
+        assert_eq!(argument("Asia/Shangai").unwrap_err(), "unknown time zone, did you mean `Asia/Shanghai`?");
         assert_eq!(hint("nowhere at all"), ": write an IANA name such as Asia/Shanghai");
     }
 }

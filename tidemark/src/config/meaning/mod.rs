@@ -35,10 +35,10 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    /// The value at a path as its type; `None` when it is absent or broken. What serde alone refuses is reported.
+    /// The value at a path as its type; `None` when it is absent, empty or broken. What serde alone refuses is reported.
     fn typed<T: DeserializeOwned>(&mut self, path: &[&str]) -> Option<T> {
         let node = self.root.at(path)?;
-        if self.is_broken(path) {
+        if self.is_broken(path) || node.is_null() {
             return None;
         }
         match serde_json::from_value(node.to_value()) {

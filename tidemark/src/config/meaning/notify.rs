@@ -13,7 +13,8 @@ use crate::config::tree::{Content, Node};
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let receivers = checker.items("receivers");
-    if receivers.is_empty() && checker.root.get("route").is_none() {
+    let route = checker.root.get("route").filter(|route| !route.is_null());
+    if receivers.is_empty() && route.is_none() {
         return;
     }
     let mut broken = Vec::new();
@@ -27,9 +28,10 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         route: checker.typed::<RouteConfig>(&["route"]).unwrap_or_default(),
         ..NotifierConfig::default()
     };
-    if checker.root.get("route").is_none() {
+    if route.is_none() {
         let message = "receivers are given but no `route` says who gets what: add `route: {receiver: ..}`";
-        checker.error(&["receivers"], message);
+        let place = if checker.root.get("route").is_some() { "route" } else { "receivers" };
+        checker.error(&[place], message);
         broken.push(vec!["route".to_owned()]);
     } else if checker.is_broken(&["route"]) {
         broken.push(vec!["route".to_owned()]);
