@@ -17,9 +17,9 @@ use detector::settings::Settings;
 use self::history::History;
 use self::replay::{AlertFound, Replay};
 use super::metrics::{series_name, state};
-use super::{CommandError, Context, run};
+use super::{CommandError, Context, run, unknown_metric};
 use crate::cli::BacktestArgs;
-use crate::config::{Config, hint};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Output, Present, number, table};
 
@@ -44,10 +44,7 @@ pub(crate) fn run(context: &Context, args: &BacktestArgs) -> Result<Exit, Comman
 
 fn find(config: &Config, name: &str) -> Result<Arc<Settings>, CommandError> {
     let all = config.judging();
-    all.iter().find(|settings| &*settings.metric == name).cloned().ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|settings| &*settings.metric).collect();
-        CommandError::new(format!("unknown metric `{name}`{}", hint(name, &names)))
-    })
+    all.iter().find(|settings| &*settings.metric == name).cloned().ok_or_else(|| unknown_metric(name, &all))
 }
 
 impl Present for Replay {

@@ -16,7 +16,7 @@ use detector::{Calendar, SeriesJudge};
 use indicatif::ProgressBar;
 use model::{Labels, SeriesKey};
 
-use super::{CommandError, Context};
+use super::{CommandError, Context, unknown_metric};
 use crate::csv_io::{self, CsvError, InstantReader, Job, Sink};
 use crate::exit::Exit;
 use fold::{Fold, RowOut};
@@ -41,7 +41,7 @@ pub(crate) struct DetectArgs {
     #[arg(long = "output", id = "result", value_name = "OUT")]
     pub(crate) result: PathBuf,
     /// Zone of times without an offset, and of the days.
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = crate::config::zone_argument)]
     pub(crate) timezone: Option<Tz>,
     /// Judge by the settings of this metric of the configuration; without it, by the shipped ones.
     #[arg(long, value_name = "NAME")]
@@ -77,14 +77,8 @@ impl Judging {
 fn configured(context: &Context, name: &str) -> Result<(Settings, Calendar), CommandError> {
     let config = context.config()?;
     let all = config.judging();
-    let found = all.iter().find(|settings| *settings.metric == *name).ok_or_else(|| {
-        let known =
-            all.iter().map(|settings| format!("`{}`", settings.metric)).collect::<Vec<_>>().join(", ");
-        CommandError::new(format!(
-            "no metric `{name}` in {}; it has {known}",
-            context.config_path().display()
-        ))
-    })?;
+    let found =
+        all.iter().find(|settings| *settings.metric == *name).ok_or_else(|| unknown_metric(name, &all))?;
     let calendar = Calendar::from_config(config.calendar()).map_err(|errors| {
         CommandError::new(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })?;

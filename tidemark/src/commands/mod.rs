@@ -21,13 +21,15 @@ use std::error::Error;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use detector::settings::Settings;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{AlertsCommand, Cli, Command, GlobalArgs, LogFormat, MetricsCommand};
-use crate::config::{Config, Findings};
+use crate::config::{Config, Findings, hint};
 use crate::exit::Exit;
 use crate::output::{Output, Present, wants_color};
 
@@ -94,6 +96,19 @@ impl Context {
     pub(crate) fn progress(&self) -> bool {
         !self.global.quiet && io::stderr().is_terminal()
     }
+}
+
+/// The error of a metric that the configuration does not have; a name of several values leads to each of them.
+fn unknown_metric(name: &str, all: &[Arc<Settings>]) -> CommandError {
+    let names: Vec<&str> = all.iter().map(|settings| &*settings.metric).collect();
+    let is_value = |metric: &&&str| metric.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    let values: Vec<String> = names.iter().filter(is_value).map(|metric| format!("`{metric}`")).collect();
+    let hint = if values.is_empty() {
+        hint(name, &names)
+    } else {
+        format!(", did you mean {}? it has several values", values.join(" or "))
+    };
+    CommandError::new(format!("unknown metric `{name}`{hint}"))
 }
 
 /// Why a command failed.
@@ -207,4 +222,18 @@ fn start_logs(global: &GlobalArgs, default: &str) -> Result<(), String> {
         LogFormat::Json => logs.json().init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_several_values_leads_to_each_of_them() {
+        let names = ["loans.count", "loans.amount", "logins"];
+        let all: Vec<_> = names.into_iter().map(|name| Arc::new(Settings::shipped(name))).collect();
+        let said = |name: &str| unknown_metric(name, &all).to_string();
+        insta::assert_snapshot!(said("loans"), @"unknown metric `loans`, did you mean `loans.count` or `loans.amount`? it has several values");
+        insta::assert_snapshot!(said("login"), @"unknown metric `login`, did you mean `logins`? (valid: loans.count, loans.amount, logins)");
+    }
 }
