@@ -116,6 +116,11 @@ pub(crate) fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// `1 row`, `2 rows`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A number for people: at most six significant digits, nothing for none.
 pub(crate) fn number(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };

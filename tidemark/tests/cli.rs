@@ -54,7 +54,20 @@ fn init_writes_what_passes_check_and_is_not_written_over() {
     assert_eq!(again.status.code(), Some(1));
     insta::assert_snapshot!(err(&again), @"error: tidemark.yaml is there already: --force writes over it");
     assert_eq!(tidemark(dir.path(), &["init", "--force"]).status.code(), Some(0));
-    assert_eq!(tidemark(dir.path(), &["check", "--online"]).status.code(), Some(0));
+    let online = tidemark(dir.path(), &["check", "--online"]);
+    assert_eq!(online.status.code(), Some(0));
+    let summary = "is valid: 1 source, 2 metrics, 0 receivers, 0 warnings; online: all 5 passed\n";
+    assert!(out(&online).ends_with(summary), "{}", out(&online));
+}
+
+#[test]
+fn run_logs_what_check_warns_of() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("tidemark.yaml"), "version: 1\n").unwrap();
+    let refused = tidemark(dir.path(), &["run", "--role", "console", "--listen", "127.0.0.1:0"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let warned = "tidemark.yaml:1:1: warning: no metric is configured: nothing is watched";
+    assert!(err(&refused).contains(warned), "{}", err(&refused));
 }
 
 #[test]

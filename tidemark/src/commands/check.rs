@@ -17,7 +17,7 @@ use super::{CommandError, Context};
 use crate::cli::{CheckArgs, OutputFormat};
 use crate::config::{Config, Findings, Level};
 use crate::exit::Exit;
-use crate::output::{Output, Present, table};
+use crate::output::{Output, Present, counted, table};
 
 /// What `check` found.
 #[derive(Debug, Serialize)]
@@ -53,9 +53,10 @@ pub(crate) fn run(context: &Context, args: &CheckArgs) -> Result<Exit, CommandEr
         _ => Vec::new(),
     };
     let exit = exit_code(&findings, &trials);
+    let passed = args.online.then(|| passed(&trials));
     context.print(&report(path, &findings, trials))?;
     if let Some(config) = config.filter(|_| people) {
-        context.print_text(&summary(path, &config, findings.warnings()))?;
+        context.print_text(&summary(path, &config, findings.warnings(), passed.as_deref()))?;
     }
     Ok(exit)
 }
@@ -72,16 +73,22 @@ fn exit_code(findings: &Findings, trials: &[Trial]) -> Exit {
     }
 }
 
-fn summary(path: &Path, config: &Config, warnings: usize) -> String {
-    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+/// How the trials went as a whole.
+fn passed(trials: &[Trial]) -> String {
+    let (all, bad) = (trials.len(), trials.iter().filter(|trial| !trial.is_ok()).count());
+    if bad == 0 { format!("all {all} passed") } else { format!("{bad} of {all} did not pass") }
+}
+
+fn summary(path: &Path, config: &Config, warnings: usize, online: Option<&str>) -> String {
     let file = config.file();
     let parts = [
-        count(file.sources.len(), "source"),
-        count(config.judging().len(), "metric"),
-        count(file.receivers.len(), "receiver"),
-        count(warnings, "warning"),
+        counted(file.sources.len(), "source"),
+        counted(config.judging().len(), "metric"),
+        counted(file.receivers.len(), "receiver"),
+        counted(warnings, "warning"),
     ];
-    format!("{} is valid: {}", path.display(), parts.join(", "))
+    let online = online.map_or_else(String::new, |online| format!("; online: {online}"));
+    format!("{} is valid: {}{online}", path.display(), parts.join(", "))
 }
 
 fn report(path: &Path, findings: &Findings, trials: Vec<Trial>) -> Report {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::{SamplerSpec, SourceConfig, SourceError};
+use collector::{Persistence, SamplerSpec, SourceConfig, SourceError};
 use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model::{Clock, MissedReason};
@@ -16,6 +16,7 @@ use tsdb::{ProbeError, StoreConfig};
 
 use super::super::{CommandError, Context, run, sample};
 use crate::config::Config;
+use crate::output::counted;
 use crate::runtime::clock::SystemClock;
 
 /// How long a source or a store may take to show that it is there.
@@ -141,7 +142,7 @@ async fn try_sampler(source: &SourceConfig, spec: &SamplerSpec, clock: &Arc<dyn 
         Ok(window) => match collector::sample_once(source, spec, window, Arc::clone(clock)).await {
             Ok(report) => {
                 let (rows, numbers) = (report.rows.rows.len(), report.samples.len());
-                (Outcome::Ok, format!("{rows} rows, {numbers} numbers"))
+                (Outcome::Ok, format!("{}, {}", counted(rows, "row"), counted(numbers, "number")))
             }
             Err(error) => failed(&error),
         },
@@ -149,9 +150,11 @@ async fn try_sampler(source: &SourceConfig, spec: &SamplerSpec, clock: &Arc<dyn 
     Trial { kind: "metric", name: spec.name.to_string(), outcome, detail, duration_ms: millis(clock, since) }
 }
 
+/// A source that is there and lets nobody in, for want of a password, of TLS or of a certificate to believe, is wrong.
 fn failed(error: &SourceError) -> (Outcome, String) {
     let outcome = match error.reason {
-        MissedReason::Timeout | MissedReason::Unreachable => Outcome::Unreachable,
+        MissedReason::Timeout => Outcome::Unreachable,
+        MissedReason::Unreachable if error.persistence == Persistence::Transient => Outcome::Unreachable,
         _ => Outcome::Wrong,
     };
     (outcome, error.message.clone())
@@ -226,4 +229,25 @@ async fn try_receivers(config: &Config, clock: &Arc<dyn Clock>) -> Vec<Trial> {
         duration_ms: test.millis,
     };
     tests.into_iter().map(trial).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_and_lets_nobody_in_is_wrong_and_not_unreachable() {
+        let refused = SourceError {
+            persistence: Persistence::Permanent,
+            ..SourceError::unreachable("the server wants a password")
+        };
+        for (error, outcome) in [
+            (refused, Outcome::Wrong),
+            (SourceError::permanent("no such table"), Outcome::Wrong),
+            (SourceError::unreachable("connection refused"), Outcome::Unreachable),
+            (SourceError::timeout("slow"), Outcome::Unreachable),
+        ] {
+            assert_eq!(failed(&error), (outcome, error.message.clone()));
+        }
+    }
 }
