@@ -159,6 +159,6 @@ mod tests {
         let http = serde_json::from_value(serde_json::json!({"http": {"url": "http://x"}})).unwrap();
         let problems = validate_sampler(&spec("orders"), Some(&http));
         assert_eq!(problems[0].path, ["query", "sql"]);
-        assert_eq!(problems[0].message, "source of type http takes a `http` query, not `sql`");
+        assert_eq!(problems[0].message, "source of type http takes its query under `http`, not under `sql`");
     }
 }

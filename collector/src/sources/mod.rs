@@ -143,7 +143,8 @@ pub fn path_keys() -> Vec<(String, String)> {
 /// Checks that the source takes the query.
 pub(crate) fn validate_fit(query: &Query, source: &SourceConfig) -> Option<Problem> {
     let (takes, has) = (source.as_type().language(), query.language());
-    let message = || format!("source of type {} takes a `{takes}` query, not `{has}`", source.kind());
+    let message =
+        || format!("source of type {} takes its query under `{takes}`, not under `{has}`", source.kind());
     (takes != has).then(|| Problem::new(["query", has], message()))
 }
 

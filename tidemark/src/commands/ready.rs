@@ -67,10 +67,13 @@ impl Ready {
 fn in_words(readiness: &Readiness) -> String {
     let not = readiness.parts.iter().filter(|part| !part.ready);
     let not: Vec<_> = not.map(|part| format!("{}: {}", part.part, part.detail)).collect();
-    let running = readiness.parts.len() - not.len();
+    let running = match readiness.parts.len() - not.len() {
+        1 => "1 part runs".to_owned(),
+        several => format!("{several} parts run"),
+    };
     match (readiness.ready, not.is_empty()) {
-        (true, true) => format!("ready: {running} parts run"),
-        (true, false) => format!("ready: {running} parts run, but {}", not.join("; ")),
+        (true, true) => format!("ready: {running}"),
+        (true, false) => format!("ready: {running}, but {}", not.join("; ")),
         (false, _) => format!("not ready: {}", not.join("; ")),
     }
 }

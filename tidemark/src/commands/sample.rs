@@ -12,7 +12,7 @@ use super::{CommandError, Context, run};
 use crate::cli::SampleArgs;
 use crate::config::{Config, hint};
 use crate::exit::Exit;
-use crate::output::{Output, Present, number, table};
+use crate::output::{Output, Present, counted, number, table};
 use crate::runtime::clock::SystemClock;
 
 /// What one sampling brought.
@@ -123,7 +123,7 @@ fn raw(report: &OnceReport) -> String {
         rows.add_row(row.iter().map(|cell| Cell::new(shown(cell))));
     }
     let more = report.rows.rows.len().saturating_sub(RAW_ROWS);
-    let more = if more > 0 { format!("\n.. and {more} more rows") } else { String::new() };
+    let more = if more > 0 { format!("\n.. and {more} more") } else { String::new() };
     format!("{rows}{more}")
 }
 
@@ -147,8 +147,12 @@ impl Present for Sampled {
 
     fn table(&self, _: Output) -> String {
         let mut out = format!(
-            "{} from {} to {}: {} rows in {} ms\n",
-            self.metric, self.start, self.end, self.rows, self.duration_ms
+            "{} from {} to {}: {} in {} ms\n",
+            self.metric,
+            self.start,
+            self.end,
+            counted(self.rows, "row"),
+            self.duration_ms
         );
         if self.rows > 0 {
             out.push_str(&format!("\nThe source answers\n{}\n\nwhich would be stored as\n", self.raw));
@@ -169,10 +173,13 @@ impl Present for Sampled {
             out.push_str("the source answers: there is nothing");
         }
         if self.missing > 0 {
-            out.push_str(&format!("\n{} numbers are missing (NULL, or a denominator of 0)", self.missing));
+            out.push_str(&format!(
+                "\nmissing (NULL, or a denominator of 0): {}",
+                counted(self.missing, "number")
+            ));
         }
         if self.rounded > 0 {
-            out.push_str(&format!("\n{} whole numbers beyond 2^53 were rounded", self.rounded));
+            out.push_str(&format!("\nrounded, being beyond 2^53: {}", counted(self.rounded, "whole number")));
         }
         out
     }
