@@ -31,7 +31,7 @@ pub use labels::{InvalidName, Labels, RESERVED_LABELS, SeriesKey, check_label_na
 pub use language::Language;
 pub use log::{
     AppendError, Appended, Body, Entry, LabelMark, LogStats, Missed, NewEntry, Position, Positions,
-    ProducerState, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,
+    ProducerState, ReadBatch, ReadError, ReadLimit, Released, ReplicaLedger, SampleLog, Topic, Topics,
 };
 pub use pipeline::{PipelineKind, PipelinePoint};
 pub use problem::Problem;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,37 @@ impl Positions {
     /// Whether this is at least as far as `other` in every partition `other` names.
     pub fn covers(&self, other: &Self) -> bool {
         other.0.iter().all(|(partition, offset)| self.next(partition) >= *offset)
+    }
+}
+
+/// Parts of the log that went: of each partition the offsets from one up to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Released(pub BTreeMap<Arc<str>, Range<u64>>);
+
+impl Released {
+    /// Adds a part. What it does not touch of the same partition is forgotten: parts go in order.
+    pub fn add(&mut self, partition: &Arc<str>, part: Range<u64>) {
+        let known = self.0.entry(Arc::clone(partition)).or_insert_with(|| part.clone());
+        let touches = part.start <= known.end && known.start <= part.end;
+        *known = if touches { known.start.min(part.start)..known.end.max(part.end) } else { part };
+    }
+
+    /// Forgets the parts that a consumer at these positions has behind it.
+    pub fn forget(&mut self, passed: &Positions) {
+        self.0.retain(|partition, part| part.end > passed.next(partition));
+    }
+
+    /// Adds what was found gone; how many bytes of that were not in here before.
+    pub fn account(&mut self, gone: &Self) -> u64 {
+        let mut bytes = 0;
+        for (partition, part) in &gone.0 {
+            let known = self.0.get(partition).cloned().unwrap_or_default();
+            let both = known.end.min(part.end).saturating_sub(known.start.max(part.start));
+            bytes += part.end.saturating_sub(part.start).saturating_sub(both);
+            self.add(partition, part.clone());
+        }
+        bytes
     }
 }
 
@@ -318,6 +350,8 @@ pub struct ReadBatch {
     pub unknown: usize,
     /// Bytes lost to retention before the wanted offset (0 for a consumer that commits its positions).
     pub lost_bytes: u64,
+    /// Where these were.
+    pub lost: Released,
 }
 
 /// The log's own health.
@@ -374,6 +408,14 @@ pub trait ReplicaLedger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be written.
     fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()>;
+
+    /// Notes what a consumer found gone when it read on, but for what the log noted when it released it and the
+    /// consumer has not passed since, be that repaired or not. The rest was lost to a store that is new or was put back,
+    /// and nobody knows its times. Gives all that the consumer misses now. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or written.
+    fn account(&self, consumer: &str, gone: &Released) -> io::Result<Option<Missed>>;
 
     /// A consumer that had missed `seen` now lacks `left` (`None`: nothing). Does nothing and gives `false` when it has
     /// missed more meanwhile. Durable when it returns.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::{
     AppendError, Appended, Entry, LogStats, Missed, NewEntry, Position, Positions, ProducerState, ReadBatch,
-    ReadError, ReadLimit, ReplicaLedger, SampleLog, Timestamp, Topics,
+    ReadError, ReadLimit, Released, ReplicaLedger, SampleLog, Timestamp, Topics,
 };
 
 /// A [`SampleLog`] in memory: one partition, an offset is the number of a frame. Gives samples no revisions and drops
@@ -25,11 +25,20 @@ struct Inner {
     last: HashMap<String, ProducerState>,
     cursors: HashMap<String, Positions>,
     missed: HashMap<String, Missed>,
+    /// What was noted of what went and its consumer has not passed.
+    noted: HashMap<String, Released>,
     /// Frames below this one went to retention.
     oldest: usize,
     appended_at: Timestamp,
     refuse: usize,
     wakers: Vec<std::task::Waker>,
+}
+
+impl Inner {
+    fn miss(&mut self, consumer: &str, missed: Missed) {
+        let all = self.missed.get(consumer).map_or(missed, |before| before.and(missed));
+        self.missed.insert(consumer.to_owned(), all);
+    }
 }
 
 impl MemoryLog {
@@ -51,6 +60,15 @@ impl MemoryLog {
     /// Forgets the frames below this offset, as retention does; nobody is marked.
     pub fn release(&self, before: usize) {
         self.lock().oldest = before;
+    }
+
+    /// The same, and marks a consumer that wanted them, as a full log does.
+    pub fn leave_behind(&self, consumer: &str, before: usize, missed: Missed) {
+        let mut inner = self.lock();
+        let from = inner.cursors.get(consumer).map_or(0, |cursor| cursor.next(self.partition));
+        inner.oldest = before;
+        inner.noted.entry(consumer.to_owned()).or_default().add(&self.partition.into(), from..before as u64);
+        inner.miss(consumer, missed);
     }
 
     /// Every entry so far.
@@ -112,13 +130,17 @@ impl SampleLog for MemoryLog {
         let wanted = usize::try_from(from.next(self.partition)).unwrap_or(usize::MAX);
         let named = from.0.contains_key(self.partition);
         let lost_bytes = if named { inner.oldest.saturating_sub(wanted) as u64 } else { 0 };
+        let mut lost = Released::default();
+        if lost_bytes > 0 {
+            lost.add(&self.partition.into(), wanted as u64..inner.oldest as u64);
+        }
         let mut at = wanted.max(inner.oldest).min(inner.frames.len());
         let mut entries = Vec::new();
         while at < inner.frames.len() && entries.len() < limit.entries.max(1) {
             entries.extend(inner.frames[at].iter().filter(|e| topics.contains(e.body.topic())).cloned());
             at += 1;
         }
-        Ok(ReadBatch { entries, next: self.positions(at), unknown: 0, lost_bytes })
+        Ok(ReadBatch { entries, next: self.positions(at), unknown: 0, lost_bytes, lost })
     }
 
     async fn wait(&self, from: &Positions) {
@@ -144,7 +166,11 @@ impl SampleLog for MemoryLog {
     }
 
     fn commit(&self, consumer: &str, positions: &Positions) -> Result<(), AppendError> {
-        self.lock().cursors.insert(consumer.to_owned(), positions.clone());
+        let mut inner = self.lock();
+        inner.cursors.insert(consumer.to_owned(), positions.clone());
+        if let Some(noted) = inner.noted.get_mut(consumer) {
+            noted.forget(positions);
+        }
         Ok(())
     }
 
@@ -165,10 +191,17 @@ impl ReplicaLedger for MemoryLog {
     }
 
     fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()> {
-        let mut inner = self.lock();
-        let all = inner.missed.get(consumer).map_or(missed, |before| before.and(missed));
-        inner.missed.insert(consumer.to_owned(), all);
+        self.lock().miss(consumer, missed);
         Ok(())
+    }
+
+    fn account(&self, consumer: &str, gone: &Released) -> io::Result<Option<Missed>> {
+        let mut inner = self.lock();
+        let bytes = inner.noted.entry(consumer.to_owned()).or_default().account(gone);
+        if bytes > 0 {
+            inner.miss(consumer, Missed { bytes, span: None });
+        }
+        Ok(inner.missed.get(consumer).copied())
     }
 
     fn repaired(&self, consumer: &str, seen: Missed, left: Option<Missed>) -> io::Result<bool> {

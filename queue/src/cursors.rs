@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::{Missed, Positions, TimeRange};
+use model::{Missed, Positions, Released, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use crate::ConsumerKind;
@@ -34,12 +34,25 @@ pub(crate) struct Cursor {
     /// Times of the points in them; absent while they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) missed_span: Option<TimeRange>,
+    /// Where the released bytes were that were noted and that it has not passed.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) noted: Released,
+}
+
+fn is_nothing(released: &Released) -> bool {
+    released.0.is_empty()
 }
 
 impl Cursor {
     /// The next offset it wants of a partition.
     pub(crate) fn next(&self, partition: &str) -> u64 {
         self.positions.as_ref().map_or(0, |positions| positions.next(partition))
+    }
+
+    /// Moves it to these positions.
+    pub(crate) fn go(&mut self, positions: Positions) {
+        self.noted.forget(&positions);
+        self.positions = Some(positions);
     }
 
     /// What it missed; `None` when it has everything.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use model::{Clock, Missed, ReplicaLedger, SampleLog};
+use model::{Clock, Missed, Released, ReplicaLedger, SampleLog};
 
 use crate::cursors::Cursor;
 use crate::disk::{Disk, RealDisk};
@@ -138,6 +138,19 @@ impl ReplicaLedger for LogDir {
     fn mark(&self, consumer: &str, missed: Missed) -> io::Result<()> {
         self.check_writable().map_err(io::Error::other)?;
         self.shared.cursors().change(consumer, |cursor| cursor.miss(missed))
+    }
+
+    fn account(&self, consumer: &str, gone: &Released) -> io::Result<Option<Missed>> {
+        self.check_writable().map_err(io::Error::other)?;
+        let mut missed = None;
+        self.shared.cursors().change(consumer, |cursor| {
+            let bytes = cursor.noted.account(gone);
+            if bytes > 0 {
+                cursor.miss(Missed { bytes, span: None });
+            }
+            missed = cursor.missed();
+        })?;
+        Ok(missed)
     }
 
     fn repaired(&self, consumer: &str, seen: Missed, left: Option<Missed>) -> io::Result<bool> {

@@ -182,7 +182,11 @@ impl SampleLog for Log {
             ReadLimit { entries: (limit.entries / share).max(1), bytes: (limit.bytes / share).max(1) };
         for partition in ready {
             let wanted = from.0.get(&partition.name).copied();
-            batch.lost_bytes += wanted.map_or(0, |wanted| partition.oldest().saturating_sub(wanted));
+            let oldest = partition.oldest();
+            if let Some(wanted) = wanted.filter(|wanted| *wanted < oldest) {
+                batch.lost_bytes += oldest - wanted;
+                batch.lost.add(&partition.name, wanted..oldest);
+            }
             self.read_partition(&partition, wanted.unwrap_or(0), topics, limit, &mut batch)?;
         }
         count(&self.shared().counters.unknown_entries, batch.unknown as u64);
@@ -235,7 +239,7 @@ impl SampleLog for Log {
             (Arc::clone(partition), end.map_or(*offset, |end| end.min(*offset)))
         };
         let positions = Positions(positions.0.iter().map(durable).collect());
-        let changed = cursors.change(consumer, |cursor| cursor.positions = Some(positions));
+        let changed = cursors.change(consumer, |cursor| cursor.go(positions));
         changed.map_err(|source| AppendError::Io { path, source })
     }
 

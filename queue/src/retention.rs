@@ -147,9 +147,11 @@ impl Shared {
             let mut bytes = 0;
             cursors.change(replica, |cursor| {
                 // It may have come further since the decision.
-                bytes = segment.end.saturating_sub(cursor.next(&partition.name).max(segment.base));
+                let from = cursor.next(&partition.name).max(segment.base);
+                bytes = segment.end.saturating_sub(from);
                 if bytes > 0 {
                     cursor.miss(Missed { bytes, span });
+                    cursor.noted.add(&partition.name, from..segment.end);
                 }
             })?;
             tracing::warn!(replica, bytes, "log is full: segment released before the replica read it");

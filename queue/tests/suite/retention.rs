@@ -88,6 +88,7 @@ fn a_lagging_replica_is_left_behind_only_while_another_has_it() {
     assert!(fill(&log, next, 10).1.is_none());
     let stats = log.stats();
     assert_eq!(stats.incomplete.keys().collect::<Vec<_>>(), ["replica/a"]);
+    assert_noted_by_place(&log);
     drop(log);
     let log = small(dir.path(), 8000, 0);
     assert_eq!(log.stats().incomplete, stats.incomplete, "survives a restart");
@@ -100,6 +101,16 @@ fn a_lagging_replica_is_left_behind_only_while_another_has_it() {
     log.dir().unregister("replica/a").unwrap();
     log.commit("replica/b", &log.end()).unwrap();
     assert!(fill(&log, next + 1000, 5).1.is_none());
+}
+
+/// What the log noted when it released it is not noted again by who finds it gone.
+fn assert_noted_by_place(log: &Log) {
+    let ledger: &dyn ReplicaLedger = log.dir();
+    let noted = ledger.missed("replica/a").unwrap();
+    let from = Positions([("collector".into(), 0)].into());
+    let gone = log.read(&from, ALL, Default::default()).unwrap().lost;
+    assert_eq!(gone.0["collector"], 0..noted.unwrap().bytes);
+    assert_eq!(ledger.account("replica/a", &gone).unwrap(), noted);
 }
 
 /// A repair that did not see all that was missed clears nothing; one that did clears the mark.

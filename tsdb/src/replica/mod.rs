@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Clock, Missed, Positions, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics,
-    WriteError, WriteSamples,
+    Clock, Positions, ReadBatch, ReadError, ReadLimit, ReplicaLedger, SampleLog, Topic, Topics, WriteError,
+    WriteSamples,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -358,10 +358,12 @@ impl Replica {
         let Some(ledger) = &self.ledger else { return };
         let mut backoff = Backoff::new(&self.feeder.options);
         loop {
-            let (ledger, consumer, bytes) = (ledger.clone(), self.consumer.clone(), batch.lost_bytes);
-            let noted = tokio::task::spawn_blocking(move || ledger.account(&consumer, bytes)).await;
+            let (ledger, consumer, gone) = (ledger.clone(), self.consumer.clone(), batch.lost.clone());
+            let noted = tokio::task::spawn_blocking(move || ledger.0.account(&consumer, &gone)).await;
             let problem = match noted {
-                Ok(Ok(missed)) => return self.feeder.status.note_loss(missed),
+                Ok(Ok(Some(missed))) => return self.feeder.status.note_loss(missed),
+                // The log had noted it, and it was copied before this read.
+                Ok(Ok(None)) => return,
                 Ok(Err(error)) => error.to_string(),
                 Err(stopped) => stopped.to_string(),
             };
@@ -395,18 +397,6 @@ impl std::fmt::Debug for LogHandle {
 /// The ledger of what replicas missed, shown in `Debug` without its content.
 #[derive(Clone)]
 struct LedgerHandle(Arc<dyn ReplicaLedger>);
-
-impl LedgerHandle {
-    /// What a consumer missed when so many bytes went before it read them. The log notes what it releases before it
-    /// does; bytes it did not note were lost to a store that is new or was put back, and nobody knows their times.
-    fn account(&self, consumer: &str, bytes: u64) -> std::io::Result<Missed> {
-        if let Some(noted) = self.0.missed(consumer)?.filter(|noted| noted.bytes >= bytes) {
-            return Ok(noted);
-        }
-        self.0.mark(consumer, Missed { bytes, span: None })?;
-        Ok(self.0.missed(consumer)?.unwrap_or(Missed { bytes, span: None }))
-    }
-}
 
 impl std::fmt::Debug for LedgerHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

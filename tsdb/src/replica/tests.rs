@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use model::testing::MemoryLog;
 use model::{
-    Body, FieldValue, Labels, ManualClock, Measurement, NewEntry, Origin, Point, ReadSeries, ReplicaLedger,
-    Sample, SeriesKey, SeriesQuery, Tick, TickOutcome, TimeRange, Timestamp, Window, Written,
+    Body, FieldValue, Labels, ManualClock, Measurement, Missed, NewEntry, Origin, Point, ReadSeries,
+    ReplicaLedger, Sample, SeriesKey, SeriesQuery, Tick, TickOutcome, TimeRange, Timestamp, Window, Written,
 };
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -382,9 +382,9 @@ async fn the_embedded_store_is_fed_through_crashes_without_loss_or_doubles() {
 /// A log whose first ten frames went before the store saw them.
 async fn with_lost_frames(noted: Option<Missed>) -> (Bench, Option<Missed>) {
     let bench = Bench::new(20).await;
-    bench.log.release(10);
-    if let Some(noted) = noted {
-        bench.log.mark("replica/fake", noted).expect("mark");
+    match noted {
+        Some(noted) => bench.log.leave_behind("replica/fake", 10, noted),
+        None => bench.log.release(10),
     }
     let replica = bench.replica(bench.store.clone()).with_ledger(bench.log.clone());
     let (status, progress) = (Arc::clone(&replica.feeder.status), replica.progress());
@@ -411,6 +411,33 @@ async fn what_went_before_a_new_store_saw_it_is_noted_once() {
     let span = TimeRange { start: Timestamp::from_secs(0), end: Timestamp::from_secs(600) };
     let noted = Missed { bytes: 10, span: Some(span) };
     assert_eq!(with_lost_frames(Some(noted)).await.1, Some(noted));
+}
+
+#[tokio::test]
+async fn what_the_log_noted_is_not_noted_again_and_hides_nothing_else() {
+    let span = TimeRange { start: Timestamp::from_secs(0), end: Timestamp::from_secs(600) };
+    let noted = Missed { bytes: 10, span: Some(span) };
+    // Copied before the consumer reads on: it is whole.
+    let bench = Bench::new(20).await;
+    bench.log.leave_behind("replica/fake", 10, noted);
+    assert!(bench.log.repaired("replica/fake", noted, None).expect("ledger"));
+    let follow = async || {
+        let replica = bench.replica(bench.store.clone()).with_ledger(bench.log.clone());
+        let (progress, shutdown) = (replica.progress(), CancellationToken::new());
+        let following = tokio::spawn(replica.follow(shutdown.clone()));
+        bench.driven(progress.wait_until(&bench.log.end())).await.expect("arrives");
+        shutdown.cancel();
+        bench.driven(following).await.expect("task").expect("ends well");
+        bench.log.missed("replica/fake").expect("ledger")
+    };
+    assert_eq!(follow().await, None);
+    // An older loss that is not copied yet is more, and another one.
+    bench.log.mark("replica/fake", Missed { bytes: 100, span: Some(span) }).expect("mark");
+    for number in 20..30 {
+        bench.log.append(vec![tick(number)]).await.expect("append");
+    }
+    bench.log.release(25);
+    assert_eq!(follow().await, Some(Missed { bytes: 105, span: None }));
 }
 
 #[tokio::test]
