@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use collector::{Collector, CollectorMetrics};
 use detector::consumer::{DetectorMetrics, DetectorOptions, Progress};
-use model::{Clock, ReadSeries, SampleLog};
+use model::{Clock, ReadSeries, ReplicaLedger, SampleLog};
 use notifier::{Notifier, NotifierMetrics};
 use prometheus_client::registry::Registry;
 use queue::{ConsumerKind, Log, LogCollector, LogDir, LogOptions};
@@ -170,6 +170,10 @@ impl Starting {
     fn start_stores(&mut self, stores: Stores) -> Result<(), StartError> {
         if !stores.all.is_empty() {
             self.forget_unlisted(&stores)?;
+        }
+        for (store, status) in &stores.all {
+            let missed = self.log_dir.missed(&format!("replica/{}", store.name()));
+            status.remember(missed.map_err(|e| part("log")(&e))?);
         }
         for (store, status) in &stores.all {
             self.follow(store, status, &stores.metrics)?;

@@ -84,6 +84,11 @@ impl Status {
         Self { inner: Mutex::new(inner), ..Self::default() }
     }
 
+    /// What the ledger says it missed, told before anybody feeds, repairs or reads it: until then it seems whole.
+    pub fn remember(&self, missed: Option<Missed>) {
+        self.lock().missed = missed;
+    }
+
     /// The positions up to which every point is visible to readers of the store.
     pub fn visible(&self) -> Positions {
         self.visible.borrow().clone()
