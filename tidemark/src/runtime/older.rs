@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    FieldValue, Labels, Matcher, Measurement, Ratio, ReadSeries, SeriesData, SeriesKey, SeriesQuery,
-    TimeRange, Timestamp,
+    FieldValue, Labels, Matcher, Measurement, Ratio, Reach, ReadSeries, SeriesData, SeriesKey, SeriesQuery,
+    Shortfall, TimeRange, Timestamp,
 };
 use queue::{OlderSample, OlderSamples};
 use tokio::runtime::Handle;
@@ -26,7 +26,13 @@ impl OlderSamples for StoredSamples {
     fn latest(&self, series: &SeriesKey, window_start: Timestamp) -> Result<Option<OlderSample>, String> {
         let read = |measurement| {
             let query = query(measurement, series, window_start);
-            self.executor.block_on(self.store.read(&query)).map_err(|error| error.to_string())
+            let read = self.executor.block_on(self.store.read_with_reach(&query));
+            let (found, reach) = read.map_err(|error| error.to_string())?;
+            match reach {
+                Reach::Whole => Ok(found),
+                // What it lacks may be the very value, which would then be written as a first one again.
+                Reach::Short(short) => Err(lacking(&short)),
+            }
         };
         let revised = read(Measurement::SampleRevision)?;
         // The metric's tag and `revision` stand beside the labels; more tags are another series.
@@ -39,6 +45,11 @@ impl OlderSamples for StoredSamples {
         let mine = first.iter().find(|data| data.tags.len() == series.labels.len() + 1);
         Ok(mine.and_then(|data| sample(0, data)))
     }
+}
+
+fn lacking(short: &Shortfall) -> String {
+    let why = if short.incomplete { "is incomplete" } else { "has not taken in all of the log" };
+    format!("store {} {why}, and no other can be read", short.replica)
 }
 
 fn query(measurement: Measurement, series: &SeriesKey, window_start: Timestamp) -> SeriesQuery {
@@ -67,8 +78,8 @@ fn sample(revision: u32, data: &SeriesData) -> Option<OlderSample> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Point, Positions, WriteSamples};
-    use tsdb::{EmbeddedOptions, EmbeddedStore};
+    use model::{ManualClock, Missed, Point, Positions, WriteSamples};
+    use tsdb::{EmbeddedOptions, EmbeddedStore, ReadOptions, ReplicaMetrics, Replicas, Status};
 
     fn point(measurement: Measurement, tags: &[(&str, &str)], value: f64) -> Point {
         Point {
@@ -100,5 +111,27 @@ mod tests {
         assert_eq!(look(&[("a", "b")], 60), Some((10, 4.0)));
         assert_eq!(look(&[], 60), Some((0, 1.0)));
         assert_eq!(look(&[], 120), None);
+    }
+
+    #[test]
+    fn what_an_incomplete_store_lacks_is_not_taken_as_never_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let executor = tokio::runtime::Runtime::new().unwrap();
+        let store = EmbeddedStore::open(dir.path(), EmbeddedOptions::default()).unwrap();
+        let look = |status: Status| {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_secs(60)));
+            let mut replicas = Replicas::new(clock, ReadOptions::default(), ReplicaMetrics::default());
+            replicas.push("embedded", Arc::clone(&store) as _, Arc::new(status));
+            let older = StoredSamples { store: Arc::new(replicas), executor: executor.handle().clone() };
+            let series = SeriesKey::new("m", Labels::default());
+            older.latest(&series, Timestamp::from_secs(60)).map(|found| found.is_some())
+        };
+        assert_eq!(look(Status::at_rest(None)), Ok(false));
+        // It missed something, and the ledger said so before the repair looked.
+        let status = Status::at_rest(None);
+        status.remember(Some(Missed { bytes: 1, span: None }));
+        let refused = |why: &str| Err(format!("store embedded {why}, and no other can be read"));
+        assert_eq!(look(status), refused("is incomplete"));
+        assert_eq!(look(Status::default()), refused("has not taken in all of the log"));
     }
 }
