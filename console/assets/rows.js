@@ -13,6 +13,14 @@ export function drawShort(short, now) {
   notice.textContent = words.join(" ");
 }
 
+/** Why nobody is told, such as `no_channel:night`, in words. */
+function untold(reason) {
+  const [code, ...rest] = reason.split(":");
+  const text = t(`untold_${code}`);
+  const words = text === `untold_${code}` ? code : text;
+  return rest.length ? `${words}: ${rest.join(":")}` : words;
+}
+
 /** One alert: severity, title, sentence, times; the whole row leads to its page. */
 export function alertRow(alert, now) {
   const end = alert.ended_at ?? now;
@@ -28,7 +36,7 @@ export function alertRow(alert, now) {
       el("span", { class: "row-text" }, say(alert.sentence)),
       el("span", { class: "row-foot" }, when,
         alert.acknowledged ? el("span", { class: "chip" }, `${t("acknowledged_by")}: ${alert.acknowledged.by}`) : null,
-        alert.suppressed_by ? el("span", { class: "chip" }, `${t("suppressed")}: ${alert.suppressed_by}`) : null)));
+        alert.suppressed_by ? el("span", { class: "chip" }, `${t("suppressed")}: ${untold(alert.suppressed_by)}`) : null)));
 }
 
 const CHANNEL_ICONS = {

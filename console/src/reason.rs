@@ -185,10 +185,20 @@ fn abstained_words(why: &str, language: Language) -> String {
     }
 }
 
-/// A note such as `promotion:double11` in words; what follows the colon stays as it is.
+/// A note such as `promotion:double11` in words.
 fn note_words(note: &str, language: Language) -> String {
-    let (code, rest) = note.split_once(':').map_or((note, None), |(code, rest)| (code, Some(rest)));
-    let words = worded("note", code.trim_end_matches('?'), language);
+    code_words("note", note, language)
+}
+
+/// Why nobody is told, such as `no_channel:night`, in words.
+pub(crate) fn suppression_words(reason: &str, language: Language) -> String {
+    code_words("untold", reason, language)
+}
+
+/// A code in words; what follows its colon stays as it is.
+fn code_words(kind: &str, code: &str, language: Language) -> String {
+    let (code, rest) = code.split_once(':').map_or((code, None), |(code, rest)| (code, Some(rest)));
+    let words = worded(kind, code.trim_end_matches('?'), language);
     match rest {
         Some(rest) => format!("{words}: {rest}"),
         None => words,

@@ -403,6 +403,9 @@ pub(crate) const TEXTS: &[(&str, &str, &str)] = &[
         "Tidemark cannot read this just now. Nothing is lost; try again in a moment.",
         "Tidemark 暂时无法读取。数据没有丢失，请稍后再试。",
     ),
+    ("untold_backfill", "it lies in history that was taken in", "属于补录的历史数据"),
+    ("untold_no_channel", "this receiver has no channel", "该接收方没有渠道"),
+    ("untold_resolved_before_notice", "it was over before anybody was told", "通知之前已恢复"),
     ("uptime", "up {span}", "已运行 {span}"),
     ("value", "Value", "数值"),
     ("waiting", "waiting for its first tick", "等待首次采样"),
@@ -441,7 +444,7 @@ mod tests {
         include_str!("reason.rs"),
     ];
     /// Families of keys, of which a part comes from elsewhere.
-    const FAMILIES: [&str; 14] = [
+    const FAMILIES: [&str; 15] = [
         "algorithm_",
         "about_",
         "abstained_",
@@ -456,6 +459,7 @@ mod tests {
         "state_",
         "store_",
         "transition_",
+        "untold_",
     ];
 
     /// What stands between each `open` and the next `close`.

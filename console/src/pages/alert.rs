@@ -83,7 +83,7 @@ pub(super) fn view(detail: &AlertDetail, language: Language) -> AlertView {
         status,
         status_text: place.text(&format!("state_{status}")),
         sentence: row.sentence.get(language).to_owned(),
-        suppressed_by: row.suppressed_by.clone(),
+        suppressed_by: row.suppressed_by.as_deref().map(|why| reason::suppression_words(why, language)),
         acknowledged: row.acknowledged.as_ref().map(|ack| acknowledged(ack, place)),
         facts: facts(detail, place),
         transitions: detail.transitions.iter().map(|one| transition(one, &row.unit, place)).collect(),

@@ -243,17 +243,18 @@ async fn a_connection_cut_in_the_middle_or_while_idle_costs_one_answer_at_most()
     let mut config = shop.config.clone();
     config.port = port;
     let source = PostgresSource::new(&config).unwrap();
-    let slow = "SELECT i, pg_sleep(0.01)::text, repeat('x', 1000) FROM generate_series(1, 2999) i -- slow";
+    let slow = "SELECT i, pg_sleep(0.2)::text, repeat('x', 1000) FROM generate_series(1, 99) i -- slow";
     let mut messages = Vec::new();
     for how in ["wire", "server"] {
-        let asked = sample(&source, slow, 30 * SECOND);
+        // The server may still be busy with the one before, whose wire was cut.
+        let query = format!("{slow} {how}");
+        let asked = sample(&source, &query, 30 * SECOND);
         let cutter = async {
-            shop.until_it_runs("slow", true).await;
+            shop.until_it_runs(&format!("slow {how}"), true).await;
             if how == "wire" {
                 cut.notify_waiters();
             } else {
-                let end =
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%-- slow'";
+                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%-- slow server'";
                 shop.execute(end).await;
             }
         };
