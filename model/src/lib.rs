@@ -21,6 +21,7 @@ mod secret;
 mod store;
 pub mod testing;
 mod time;
+mod tls;
 mod verdict;
 
 pub use alert::{AlertId, AlertInfo, AlertTransition, Severity, Transition};
@@ -42,4 +43,5 @@ pub use store::{
     StoreError, TimeRange, WriteError, WriteSamples, Written,
 };
 pub use time::{Timestamp, Window};
+pub use tls::TlsConfig;
 pub use verdict::{Direction, Evidence, Reason, ReasonCode, Verdict, VerdictState};

@@ -17,7 +17,7 @@ pub mod replica;
 mod stores;
 
 pub use embedded::{EmbeddedConfig, EmbeddedOptions, EmbeddedStore};
-pub use influx::{ContentEncoding, InfluxdbConfig, InfluxdbV2Config, TlsConfig};
+pub use influx::{ContentEncoding, InfluxdbConfig, InfluxdbV2Config};
 pub use opening::open_side_by_side;
 pub use points::entry_points;
 pub use replica::{

@@ -29,7 +29,6 @@ pub use json_path::JsonPathText;
 
 use super::{QueryType, SourceType, wrong_query};
 use crate::params::zone;
-pub use crate::sources::web::TlsConfig;
 use crate::sources::web::answer::{self, Refusal};
 use crate::sources::web::{self, Server, client, shown_address};
 use crate::text::shown;

@@ -15,7 +15,6 @@ use reqwest::{Client, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-pub use settings::TlsConfig;
 pub(crate) use settings::{
     Authorization, SecretFrom, Settings, default_connect_timeout, default_max_concurrent,
     default_max_response_bytes,

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use model::{Clock, HumanDuration, Secret, StoreError};
+use model::{Clock, HumanDuration, Secret, StoreError, TlsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -22,16 +22,6 @@ pub enum ContentEncoding {
     Gzip,
     /// As they are.
     Identity,
-}
-
-/// Which certificates are believed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// PEM file of certificate authorities, believed beside those of the system.
-    pub ca_file: Option<String>,
-    /// Believe any certificate. For tests on a trusted network only.
-    pub insecure_skip_verify: bool,
 }
 
 /// What the section of either version has.

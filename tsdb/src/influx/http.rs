@@ -8,13 +8,13 @@ use chrono::DateTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt;
-use model::{Clock, Timestamp, causes};
+use model::{Clock, Timestamp, TlsConfig, causes};
 use reqwest::header::{CONTENT_ENCODING, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response};
 use url::Url;
 
-use super::config::{ContentEncoding, TlsConfig};
+use super::config::ContentEncoding;
 use super::trouble::Trouble;
 
 /// More of an answer that is no success is not read.

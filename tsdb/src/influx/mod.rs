@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use model::{Clock, StoreError};
 use reqwest::Response;
 
-pub use self::config::{ContentEncoding, TlsConfig};
+pub use self::config::ContentEncoding;
 use self::trouble::Trouble;
 pub use self::v1::InfluxdbConfig;
 pub use self::v2::InfluxdbV2Config;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Clock, HumanDuration, Secret, StoreError};
+use model::{Clock, HumanDuration, Secret, StoreError, TlsConfig};
 use reqwest::{Method, RequestBuilder, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{ContentEncoding, Section, TlsConfig, secret};
+use super::config::{ContentEncoding, Section, secret};
 use super::http::Http;
 use super::influxql::{identifier, parameters};
 use super::trouble::{Trouble, supported};

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use model::{Clock, HumanDuration, Secret, StoreError};
+use model::{Clock, HumanDuration, Secret, StoreError, TlsConfig};
 use reqwest::{Method, RequestBuilder, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::client::PlainClient;
-use super::config::{ContentEncoding, Section, TlsConfig, secret};
+use super::config::{ContentEncoding, Section, secret};
 use super::http::Http;
 use super::influxql::parameters;
 use super::trouble::{Trouble, supported};

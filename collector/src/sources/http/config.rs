@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::{HumanDuration, Secret};
+use model::{HumanDuration, Secret, TlsConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json_path::JsonPathText;
 use crate::sources::web::{
-    Authorization, SecretFrom, Settings, TlsConfig, default_connect_timeout, default_max_concurrent,
+    Authorization, SecretFrom, Settings, default_connect_timeout, default_max_concurrent,
     default_max_response_bytes,
 };
 

@@ -20,7 +20,7 @@ fn config(url: &str) -> HttpConfig {
         basic_auth: None,
         bearer_token: None,
         bearer_token_file: None,
-        tls: super::TlsConfig::default(),
+        tls: model::TlsConfig::default(),
         proxy_url: None,
         max_response_bytes: 1 << 20,
         connect_timeout: HumanDuration::from_secs(5),

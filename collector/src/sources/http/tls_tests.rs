@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::testing::MemoryLog;
-use model::{ManualClock, Timestamp, Window};
+use model::{ManualClock, Timestamp, TlsConfig, Window};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 use tempfile::TempDir;
 
-use super::{HttpConfig, TlsConfig};
+use super::HttpConfig;
 use crate::testing::{shown, spec, until};
 use crate::{
     Collector, CollectorConfig, CollectorMetrics, Query, SampleRequest, SamplerSpec, SourceConfig,
