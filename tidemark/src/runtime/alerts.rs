@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use notifier::Reader;
 
-use super::supervise::in_full;
-
 /// Reads alerts and messages.
 pub(super) struct Alerts {
     reader: OnceLock<Reader>,
@@ -45,7 +43,7 @@ impl Alerts {
             }
             Err(error) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
-                    let error = in_full(&error);
+                    let error = model::causes(&error);
                     tracing::warn!(%error, "no alerts can be read until a notifier has made its database");
                 }
                 None

@@ -55,7 +55,7 @@ impl IntoResponse for Failure {
 }
 
 fn broken(error: impl std::error::Error) -> Failure {
-    Failure(StatusCode::INTERNAL_SERVER_ERROR, super::supervise::in_full(&error))
+    Failure(StatusCode::INTERNAL_SERVER_ERROR, model::causes(&error))
 }
 
 fn absent(role: &str) -> Failure {

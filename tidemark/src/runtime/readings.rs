@@ -25,7 +25,6 @@ use queue::Log;
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use super::supervise::in_full;
 use crate::cli::Role;
 
 /// Monotonic time between two readings; civil time but for jumps of the machine's clock.
@@ -56,7 +55,7 @@ pub(super) async fn keep(parts: Arc<Parts>, logs: Vec<(Role, Arc<Log>)>, shutdow
 /// Whether the log has them.
 async fn append(parts: &Parts, log: &Log, entries: Vec<NewEntry>) -> bool {
     let appended = tokio::select! {
-        appended = log.append(entries) => appended.map_err(|error| in_full(&error)),
+        appended = log.append(entries) => appended.map_err(|error| model::causes(&error)),
         () = parts.clock.sleep(PATIENCE) => Err(format!("not taken within {PATIENCE:?}")),
     };
     if let Err(error) = &appended {
@@ -126,7 +125,9 @@ fn take(parts: &Parts, role: Role) -> Taken {
             taken.consumer(parts, "notifier".to_owned(), positions, Topics::of(&[Topic::Alerts]));
             match notifier.channels() {
                 Ok(channels) => taken.channels = channels,
-                Err(error) => tracing::warn!(error = %in_full(&error), "cannot read how the channels fare"),
+                Err(error) => {
+                    tracing::warn!(error = %model::causes(&error), "cannot read how the channels fare")
+                }
             }
         }
         Role::Console => {}
@@ -145,7 +146,7 @@ impl Taken {
                 self.readings.push((PipelineKind::Consumer, name, fields(lag)));
             }
             Err(error) => {
-                tracing::warn!(consumer = name, error = %in_full(&error), "cannot tell its lag");
+                tracing::warn!(consumer = name, error = %model::causes(&error), "cannot tell its lag");
             }
         }
     }

@@ -13,7 +13,6 @@ use detector::engine::JudgingConfig;
 use tokio::sync::{Mutex, watch};
 
 use super::Parts;
-use super::supervise::in_full;
 use crate::config::Config;
 
 /// The configuration in force.
@@ -104,15 +103,15 @@ pub(super) fn log_refused(errors: &[String]) {
 /// All parts or none: a part that refuses leaves those before it as they were.
 async fn apply(parts: &Parts, old: &Config, new: &Config) -> Result<(), String> {
     if let Some(collector) = &parts.collector {
-        collector.apply(collecting(new)).map_err(|error| in_full(&error))?;
+        collector.apply(collecting(new)).map_err(|error| model::causes(&error))?;
     }
     if let Some(notifier) = &parts.notifier
         && let Err(error) = notifier.apply(new.notifier()).await
     {
         if let Some(collector) = &parts.collector {
-            collector.apply(collecting(old)).map_err(|error| in_full(&error))?;
+            collector.apply(collecting(old)).map_err(|error| model::causes(&error))?;
         }
-        return Err(in_full(&error));
+        return Err(model::causes(&error));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use super::older::StoredSamples;
 use super::process::{DataFolder, FolderError, fresh_token};
 use super::reload::Reloader;
 use super::roles::{PARTITIONS, input_of_detector, partition_of};
-use super::supervise::{Tasks, in_full};
+use super::supervise::Tasks;
 use super::{Parts, Running, RuntimeOptions, readings, server, telemetry};
 use crate::cli::Role;
 use crate::config::Config;
@@ -57,7 +57,7 @@ pub(crate) enum StartError {
 }
 
 fn part(name: &'static str) -> impl Fn(&dyn std::error::Error) -> StartError {
-    move |error| StartError::Part { part: name, message: in_full(error) }
+    move |error| StartError::Part { part: name, message: model::causes(error) }
 }
 
 /// Starts Tidemark. Returns once everything runs and the listener answers; must be called within a tokio runtime.
@@ -338,7 +338,7 @@ impl Starting {
         let closing = CancellationToken::new();
         let token = fresh_token();
         if let Err(error) = folder.leave_note(&address.to_string(), &token) {
-            tracing::warn!(error = %in_full(&error), "commands will not find this process");
+            tracing::warn!(error = %model::causes(&error), "commands will not find this process");
         }
         let metrics = ListenerMetrics::register(&mut self.registry);
         let server = Server { clock: Arc::clone(&parts.clock), limits: Limits::default(), metrics };

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::Clock;
-pub(crate) use model::causes as in_full;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -55,8 +54,8 @@ impl Tasks {
                 let error = match ended {
                     Ok(Ok(())) if shutdown.is_cancelled() => break,
                     Ok(Ok(())) => "ended by itself".to_owned(),
-                    Ok(Err(error)) => in_full(&error),
-                    Err(panicked) => in_full(&panicked),
+                    Ok(Err(error)) => model::causes(&error),
+                    Err(panicked) => model::causes(&panicked),
                 };
                 if shutdown.is_cancelled() {
                     tracing::error!(task = %name, %error, "failed while stopping");

@@ -18,7 +18,6 @@ use notifier::Reader;
 use notifier::view::{AlertFilter, AlertState, ChannelHealth};
 
 use super::Parts;
-use super::supervise::in_full;
 use crate::answers::{by_metric, without_metric};
 use crate::config::Config;
 
@@ -114,7 +113,7 @@ impl ConsoleBackend {
 }
 
 fn failed<E: std::error::Error>(what: &'static str) -> impl FnOnce(E) -> BackendError {
-    move |error| BackendError::Failed { what, message: in_full(&error) }
+    move |error| BackendError::Failed { what, message: model::causes(&error) }
 }
 
 /// The series of a tag set.
