@@ -13,7 +13,7 @@ mod tls;
 pub(super) use answer::{Answer, MAX_COLUMNS};
 pub(super) use dialect::Dialect;
 pub(super) use lexer::{Lexer, Token};
-pub(super) use section::{Section, Server, timeouts};
+pub(super) use section::{Section, Server, default_max_concurrent, timeouts};
 pub(super) use statement::{MAX_BYTES, Rendered, Statement, parameter, unknown_parameter};
 pub use tls::{DatabaseTls, TlsMode};
 

@@ -4,7 +4,7 @@ use model::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::sql::{DatabaseTls, Section, Server};
+use crate::sources::sql::{self, DatabaseTls, Section, Server};
 
 /// A MySQL or MariaDB database. Give it a user who may only read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +33,7 @@ pub struct MysqlConfig {
     #[serde(default)]
     pub timezone: Option<String>,
     /// How many queries may run at once, each on a connection of its own; further ones wait within their timeout.
-    #[serde(default = "default_max_concurrent")]
+    #[serde(default = "sql::default_max_concurrent")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: usize,
 }
@@ -61,8 +61,4 @@ impl MysqlConfig {
 
 fn default_port() -> u16 {
     3306
-}
-
-fn default_max_concurrent() -> usize {
-    4
 }

@@ -4,7 +4,7 @@ use model::{HumanDuration, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::sources::sql::{DatabaseTls, Section, Server};
+use crate::sources::sql::{self, DatabaseTls, Section, Server};
 
 /// A PostgreSQL database: `{host: db.example.com, database: shop, user: tidemark, password_file: pg.password}`.
 ///
@@ -42,7 +42,7 @@ pub struct PostgresConfig {
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout: HumanDuration,
     /// How many queries may run at once, each on a connection of its own; further ones wait within their timeout.
-    #[serde(default = "default_max_concurrent")]
+    #[serde(default = "sql::default_max_concurrent")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: usize,
 }
@@ -78,8 +78,4 @@ fn default_application_name() -> String {
 
 fn default_connect_timeout() -> HumanDuration {
     HumanDuration::from_secs(5)
-}
-
-fn default_max_concurrent() -> usize {
-    4
 }

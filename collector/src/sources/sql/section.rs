@@ -10,6 +10,11 @@ use crate::params::zone;
 use crate::text::shown;
 use crate::validate::Problem;
 
+/// How many queries may run at once where nothing is said.
+pub(crate) fn default_max_concurrent() -> usize {
+    4
+}
+
 /// What the section of every SQL source has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Section<'a> {

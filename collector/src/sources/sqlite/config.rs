@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sources::sql;
+
 /// A SQLite file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,11 +16,7 @@ pub struct SqliteConfig {
     #[serde(default)]
     pub timezone: Option<String>,
     /// How many queries may run at once; further ones wait within their timeout.
-    #[serde(default = "default_max_concurrent")]
+    #[serde(default = "sql::default_max_concurrent")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: usize,
-}
-
-fn default_max_concurrent() -> usize {
-    4
 }
