@@ -1,9 +1,11 @@
 //! An HTTP API that answers every request with the same JSON and counts them.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::accept::{accept, listen};
 
 /// The API.
 #[derive(Clone)]
@@ -16,16 +18,9 @@ pub struct FakeApi {
 impl FakeApi {
     /// Starts it on a free port.
     pub fn start(body: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, port) = listen();
         let this = Self { port, body: body.to_owned(), asked: Arc::default() };
-        let server = this.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
-        });
+        accept(listener, &this, Self::serve);
         this
     }
 

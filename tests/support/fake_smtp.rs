@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+
+use super::accept::{accept, listen};
 
 /// How it treats its guests; looked at when a connection begins and at every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +78,10 @@ impl FakeSmtp {
 
     /// Starts it on a free port.
     pub fn start_in(mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, port) = listen();
         let mood = Arc::new(Mutex::new(mood));
         let this = Self { port, ledger: Arc::default(), mood, guests: Arc::default(), hung: Arc::default() };
-        let server = this.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
-        });
+        accept(listener, &this, Self::serve);
         this
     }
 

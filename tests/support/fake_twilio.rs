@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+
+use super::accept::{accept, listen};
 
 /// The account there is.
 pub const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -119,15 +121,9 @@ pub struct FakeTwilio {
 impl FakeTwilio {
     /// Starts it on a free port, behaving well.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let fake = Self { port: listener.local_addr().unwrap().port(), state: Arc::default() };
-        let server = fake.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
-        });
+        let (listener, port) = listen();
+        let fake = Self { port, state: Arc::default() };
+        accept(listener, &fake, Self::serve);
         fake
     }
 

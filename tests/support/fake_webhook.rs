@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
+
+use super::accept::{accept, listen};
 
 /// The signing secret it expects.
 pub const SECRET: &str = "whsec_dGlkZW1hcmstdGVzdC1zZWNyZXQtMDEyMzQ1Njc=";
@@ -36,20 +38,14 @@ pub struct FakeWebhook {
 impl FakeWebhook {
     /// Starts it on a free port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (listener, port) = listen();
         let this = Self {
-            port: listener.local_addr().unwrap().port(),
+            port,
             ledger: Arc::default(),
             status: Arc::new(AtomicU16::new(204)),
             silent: Arc::default(),
         };
-        let server = this.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(stream));
-            }
-        });
+        accept(listener, &this, Self::serve);
         this
     }
 

@@ -1,5 +1,6 @@
 //! What black-box tests share: the real binary, fake providers with ledgers, and waiting for a state with a deadline.
 
+pub mod accept;
 pub mod fake_api;
 pub mod fake_smtp;
 pub mod fake_twilio;

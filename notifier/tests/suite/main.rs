@@ -1,6 +1,10 @@
 //! The notifier from transitions to messages, against a clock that is driven and providers that misbehave.
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "black-box tests use the same file")]
+#[path = "../../../tests/support/accept.rs"]
+mod accept;
+#[cfg(test)]
 mod acknowledge;
 #[cfg(test)]
 mod bench;
