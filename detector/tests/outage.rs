@@ -209,11 +209,13 @@ impl Life {
                 tokio::task::yield_now().await;
             }
         };
-        let ended = tokio::select! {
-            ended = &mut task => Some(ended),
-            () = settled => None,
-            () = tokio::time::sleep(Duration::from_secs(120)) => panic!("the detector hangs"),
+        let either = async {
+            tokio::select! {
+                ended = &mut task => Some(ended),
+                () = settled => None,
+            }
         };
+        let ended = tokio::time::timeout(Duration::from_secs(120), either).await.expect("the detector hangs");
         shutdown.cancel();
         if let Some(ended) = ended { ended.expect("joined") } else { task.await.expect("joined") }
     }
